@@ -1,0 +1,54 @@
+# Countersign. `make up` and `make test` need Python 3.11 or newer, make and a compiler; nothing else.
+#
+# Variables: HOST, PORT and DATA_DIR say where it listens and where its data is (docs/settings.md has the others);
+# ARGS is handed on to pytest and the benchmark; PYTHON is the Python that the virtual environment is made with.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+PACKAGES := core accounts approvals agents companions memory chat config
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help up test lint bench worker shell migrations clean
+
+help:  ## Say what there is
+	@echo "Countersign"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+up: $(VENV)/.runtime  ## Install, start everything and serve on HOST:PORT; Ctrl-C stops all of it
+	@exec $(PY) -m config.stack
+
+test: $(VENV)/.dev  ## Run the tests; ARGS="tests/chat -k cancel" chooses some
+	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## Check style, types, floors, templates and migrations
+	@exec bin/lint $(VENV)/bin $(PACKAGES)
+
+bench: $(VENV)/.dev  ## Measure the whole stack and print the table
+	@exec $(PY) -m benchmarks.stream $(ARGS)
+
+worker: $(VENV)/.runtime  ## One worker more, beside a running `make up` or with servers of its own
+	@exec $(PY) -m config.bootstrap $(PY) -m celery -A config worker --hostname=extra$$$$@%h --queues=runs \
+	    --pool=threads --concurrency=4 --without-gossip --without-mingle --without-heartbeat --loglevel=INFO
+
+shell: $(VENV)/.runtime  ## A Python shell with Django loaded
+	@exec $(PY) manage.py shell
+
+migrations: $(VENV)/.runtime  ## Write the migrations that the models ask for
+	@exec $(PY) manage.py makemigrations
+
+clean:  ## Remove the virtual environment and caches; the data in DATA_DIR stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.runtime: requirements.txt bin/install
+	@bin/install $(PYTHON) $(VENV) requirements.txt
+	@touch $@
+
+# The development requirements hold the others, so one installation serves for all targets.
+$(VENV)/.dev: requirements-dev.txt bin/install
+	@bin/install $(PYTHON) $(VENV) requirements-dev.txt
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,210 @@
+"""Who there is: workspaces, the people in them, and the keys that programs carry."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+
+from accounts.querysets import ApiKeyQuerySet, MembershipQuerySet, WorkspaceQuerySet
+from core import ids
+
+
+class Tier(models.TextChoices):
+    """What a workspace has paid for; `self-hosted` has every feature."""
+
+    FREE = "free", "Free"
+    PRO = "pro", "Pro"
+    ENTERPRISE = "enterprise", "Enterprise"
+    SELF_HOSTED = "self-hosted", "Self-hosted"
+
+
+class Role(models.TextChoices):
+    """What a person may do in a workspace."""
+
+    MEMBER = "member", "Member"
+    MANAGER = "manager", "Manager"
+    AUDITOR = "auditor", "Auditor"
+    ADMIN = "admin", "Admin"
+
+
+class Workspace(models.Model):
+    """The tenant: nothing is shared between two of them."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=60, unique=True)
+    tier = models.CharField(max_length=20, choices=Tier, default=Tier.SELF_HOSTED)
+    default_model = models.CharField(max_length=200, blank=True, help_text="Used where nobody chose a model.")
+    allow_fallback = models.BooleanField(
+        default=False, help_text="Answer with another model where the one asked for is not to be had."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = WorkspaceQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users by e-mail address, as Django's commands ask for."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: object) -> "User":
+        """A new person; the address is kept in lower case, by which it is unique."""
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: object) -> "User":
+        """A new operator of the whole installation."""
+        return self.create_user(email, password, **{"is_staff": True, "is_superuser": True, **fields})
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """The person who signs in with this address, in any case of letters."""
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person, who signs in by e-mail."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    email = models.EmailField(max_length=254, unique=True)
+    name = models.CharField(max_length=200, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="one_user_per_email")]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Membership(models.Model):
+    """A person's place in a workspace."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=20, choices=Role, default=Role.MEMBER)
+    preferred_model = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = MembershipQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="one_membership_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.workspace_id} as {self.role}"
+
+
+class KeyKind(models.TextChoices):
+    """What a key is for: a server's secret, a page's publishable key, or an agent client's scoped key."""
+
+    SECRET = "secret", "Secret (sk)"
+    PUBLISHABLE = "publishable", "Publishable (pk)"
+    SCOPED = "scoped", "Scoped (at)"
+
+
+class KeyMode(models.TextChoices):
+    """Whether a key reaches live or test objects."""
+
+    LIVE = "live", "Live"
+    TEST = "test", "Test"
+
+
+class ApiKey(models.Model):
+    """A program's key. Only its public id and a SHA-256 of its secret are kept."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="keys")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="keys", help_text="On whose behalf it acts.")
+    name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20, choices=KeyKind, default=KeyKind.SECRET)
+    mode = models.CharField(max_length=10, choices=KeyMode, default=KeyMode.LIVE)
+    public_id = models.CharField(max_length=24, unique=True)
+    secret_hash = models.BinaryField(max_length=32)
+    scopes = models.JSONField(default=list, blank=True, help_text="Empty: all that its kind may do.")
+    origins = models.JSONField(default=list, blank=True, help_text="Origins a publishable key is used from.")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    rotated_to = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="rotated_from"
+    )
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdempotentRequest(models.Model):
+    """The first answer to an `Idempotency-Key`, given again to its repetitions."""
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    key = models.CharField(max_length=255)
+    endpoint = models.CharField(max_length=300)
+    request_hash = models.BinaryField(max_length=32)
+    status = models.PositiveSmallIntegerField(null=True, help_text="Empty while the first request is under way.")
+    response = models.JSONField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "user", "key", "endpoint"], name="one_answer_per_idempotency_key"
+            )
+        ]
+        indexes = [models.Index(fields=["created_at"], name="idempotent_by_age")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who is asking: a person in one workspace with a role, and the key in their hand if they came with one."""
+
+    user: User
+    workspace: Workspace
+    membership: Membership
+    key: ApiKey | None = None
+
+    @property
+    def role(self) -> Role:
+        """The person's role in this workspace."""
+        return Role(self.membership.role)
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Always true: DRF asks it of whatever stands in `request.user`."""
+        return True
+
+    @property
+    def pk(self) -> object:
+        """The person's id, by which frameworks tell callers apart."""
+        return self.user.pk
+
+    def may(self, *roles: Role) -> bool:
+        """Whether the person has one of these roles; an admin has them all."""
+        return self.role in (*roles, Role.ADMIN)

@@ -1,0 +1,64 @@
+"""What a caller may do, beyond being known: kind and scopes of their key, and their role."""
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from accounts.models import Actor, KeyKind, Role
+from core.errors import Forbidden, Unauthorized
+
+
+class SecretKeyNeeded(Forbidden):
+    """A page's key, where only a server's key or a person's token will do."""
+
+    code = "secret_key_required"
+    default_detail = "A publishable key may not do this."
+
+
+class ScopeMissing(Forbidden):
+    """A restricted key outside of what it is for."""
+
+    code = "scope_required"
+    default_detail = "The key's scopes do not cover this."
+
+
+class RoleMissing(Forbidden):
+    """The person's role in the workspace does not carry this."""
+
+    code = "role_required"
+    default_detail = "Your role in this workspace does not allow this."
+
+
+class HasWorkspace(BasePermission):
+    """Admits callers who belong to a workspace, as far as their key goes.
+
+    A view says `publishable_ok = True` where pages may call it, and `scope = "chat"` for what a restricted key
+    needs; a key with scopes opens nothing where a view names none.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """True, or raises Unauthorized or a kind of Forbidden."""
+        actor = request.user
+        if not isinstance(actor, Actor):
+            raise Unauthorized
+        if actor.key is None:
+            return True
+        if actor.key.kind == KeyKind.PUBLISHABLE and not getattr(view, "publishable_ok", False):
+            raise SecretKeyNeeded
+        if actor.key.scopes and getattr(view, "scope", None) not in actor.key.scopes:
+            raise ScopeMissing
+        return True
+
+
+class HasRole(HasWorkspace):
+    """As HasWorkspace, for the roles that the view names in `roles`; an admin has them all."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """True, or raises Unauthorized or a kind of Forbidden."""
+        super().has_permission(request, view)
+        actor: Any = request.user
+        roles: tuple[Role, ...] = getattr(view, "roles", ())
+        if not actor.may(*roles):
+            raise RoleMissing
+        return True

@@ -1,0 +1,217 @@
+"""API keys: their format, making, checking, rotation and end.
+
+A key is `sk_live_cs_<id>_<secret><checksum>`: a public id to find it by, a secret of 190 bits of which only
+the SHA-256 is kept, and a CRC-32 by which a mistyped key is refused before any query.
+"""
+
+import datetime
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Least, Now
+
+from accounts.models import Actor, ApiKey, KeyKind, KeyMode, Membership, User, Workspace
+from accounts.services import callers
+from core.errors import Conflict, Invalid, Unauthorized
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ID_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 12, 32, 6
+USE_RECORDED_EVERY = timedelta(minutes=1)
+
+PREFIXES = {
+    "sk_live_cs_": (KeyKind.SECRET, KeyMode.LIVE),
+    "sk_test_cs_": (KeyKind.SECRET, KeyMode.TEST),
+    "pk_live_cs_": (KeyKind.PUBLISHABLE, KeyMode.LIVE),
+    "pk_test_cs_": (KeyKind.PUBLISHABLE, KeyMode.TEST),
+    "at_cs_": (KeyKind.SCOPED, KeyMode.LIVE),
+}
+LOOKS_LIKE_A_KEY = re.compile("|".join(PREFIXES))
+_KEY = re.compile(
+    rf"({'|'.join(PREFIXES)})([0-9A-Za-z]{{{ID_LENGTH}}})_"
+    rf"([0-9A-Za-z]{{{SECRET_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"
+)
+_SCOPE = re.compile(r"[a-z][a-z0-9_.:-]{0,63}")
+
+
+class KeyRefused(Unauthorized):
+    """The key is unknown, expired or revoked; which of these is not told."""
+
+    code = "invalid_key"
+    default_detail = "The key is not valid."
+
+
+class NotRotatable(Conflict):
+    """A key that was revoked or rotated has no successor to come."""
+
+    code = "key_not_active"
+    default_detail = "The key was revoked or rotated already."
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A key whose checksum is right."""
+
+    kind: KeyKind
+    mode: KeyMode
+    public_id: str
+    secret: str
+
+
+def parse(text: str) -> Parsed | None:
+    """The parts of a key; None where the format or the checksum is wrong."""
+    match = _KEY.fullmatch(text)
+    if match is None or _checksum(text[:-CHECKSUM_LENGTH]) != match[4]:
+        return None
+    kind, mode = PREFIXES[match[1]]
+    return Parsed(kind, mode, match[2], match[3])
+
+
+def create(
+    *,
+    workspace: Workspace,
+    user: User,
+    name: str,
+    kind: str = KeyKind.SECRET,
+    mode: str = KeyMode.LIVE,
+    scopes: Sequence[str] = (),
+    origins: Sequence[str] = (),
+    expires_at: datetime.datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key and its text, which cannot be had again; raises Invalid for what does not fit together."""
+    prefix = _prefix(kind, mode)
+    if not 0 < len(name) <= 200:
+        raise Invalid.field("name", "from 1 to 200 characters")
+    for scope in scopes:
+        if not _SCOPE.fullmatch(scope):
+            raise Invalid.field("scopes", "each is a short name in lower case")
+    if kind == KeyKind.PUBLISHABLE and not origins:
+        raise Invalid.field("origins", "a publishable key names the origins that it is used from")
+    if not Membership.objects.filter(workspace=workspace, user=user).exists():
+        raise Invalid.field("user", "is no member of the workspace")
+    public_id, secret = _random(ID_LENGTH), _random(SECRET_LENGTH)
+    body = f"{prefix}{public_id}_{secret}"
+    key = ApiKey.objects.create(
+        workspace=workspace,
+        user=user,
+        name=name,
+        kind=kind,
+        mode=mode,
+        public_id=public_id,
+        secret_hash=_hash(secret),
+        scopes=sorted(set(scopes)),
+        origins=sorted({origin_of(origin) for origin in origins}),
+        expires_at=expires_at,
+    )
+    return key, body + _checksum(body)
+
+
+def verify(text: str) -> Actor:
+    """The caller who holds this key; raises KeyRefused. One query, none where the checksum is wrong."""
+    parsed = parse(text)
+    if parsed is None:
+        raise KeyRefused
+    secret_hash = _hash(parsed.secret)
+    holder = callers.by_key(parsed.public_id, secret_hash)
+    if holder is None:
+        raise KeyRefused
+    key = holder.key
+    right = hmac.compare_digest(secret_hash, bytes(key.secret_hash))
+    if not right or (key.kind, key.mode) != (parsed.kind, parsed.mode) or not _active(key, holder.now):
+        raise KeyRefused
+    if key.last_used_at is None or holder.now - key.last_used_at > USE_RECORDED_EVERY:
+        _record_use(key)
+    return holder.actor
+
+
+def still_good(public_id: str) -> Actor | None:
+    """The caller behind a key that was verified earlier, unless it has ended since."""
+    holder = callers.by_key(public_id)
+    return holder.actor if holder and _active(holder.key, holder.now) else None
+
+
+@transaction.atomic
+def rotate(key: ApiKey, *, grace: timedelta) -> tuple[ApiKey, str]:
+    """A successor and its text; the old key works until the grace ends. Raises NotRotatable."""
+    successor, text = create(
+        workspace=key.workspace,
+        user=key.user,
+        name=key.name,
+        kind=key.kind,
+        mode=key.mode,
+        scopes=key.scopes,
+        origins=key.origins,
+        expires_at=key.expires_at,
+    )
+    active = Q(expires_at=None) | Q(expires_at__gt=Now())
+    rotated = ApiKey.objects.filter(active, pk=key.pk, revoked_at=None, rotated_to=None).update(
+        rotated_to=successor,
+        expires_at=Least(F("expires_at"), Now() + grace),  # PostgreSQL's LEAST skips NULL
+    )
+    if not rotated:
+        raise NotRotatable
+    key.refresh_from_db(fields=["rotated_to", "expires_at"])
+    return successor, text
+
+
+def revoke(key: ApiKey) -> None:
+    """End the key at once; a second time changes nothing."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=Now())
+    key.refresh_from_db(fields=["revoked_at"])
+
+
+def origin_of(url: str) -> str:
+    """An origin as browsers write it (`https://example.org`); raises Invalid for anything more or less."""
+    try:
+        parts = urlsplit(url.strip().lower())
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+        raise Invalid.field("origins", "each is a scheme and a host, such as https://example.org")
+    if parts.query or parts.fragment or parts.username is not None or "*" in parts.netloc:
+        raise Invalid.field("origins", "each is a scheme and a host, such as https://example.org")
+    default = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
+
+
+def _prefix(kind: str, mode: str) -> str:
+    for prefix, pair in PREFIXES.items():
+        if pair == (kind, mode):
+            return prefix
+    raise Invalid.field("kind", f"there is no key of kind {kind!r} and mode {mode!r}")
+
+
+def _active(key: ApiKey, now: datetime.datetime) -> bool:
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+
+
+def _record_use(key: ApiKey) -> None:
+    """Note the use, once a minute whatever the number of requests."""
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - USE_RECORDED_EVERY)
+    ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=Now())
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _checksum(body: str) -> str:
+    number, digits = zlib.crc32(body.encode()), ""
+    while number:
+        number, digit = divmod(number, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return digits.rjust(CHECKSUM_LENGTH, ALPHABET[0])

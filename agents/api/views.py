@@ -1,0 +1,117 @@
+"""Doors to agents, models and preferences, below /v1/ai/."""
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import Membership
+from agents import brain, services
+from agents.api.serializers import AgentsOut, ModelsOut, PreferencesOut, PreferredModel
+from agents.models import Agent
+
+MOST = 500  # rows of a list that has no pages
+
+AGENTS_EXAMPLE = OpenApiExample(
+    "Agents",
+    response_only=True,
+    value={
+        "agents": [
+            {
+                "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                "slug": "smart-home",
+                "name": "Hestia",
+                "description": "Looks after the home.",
+                "kind": "companion",
+                "capabilities": ["lights", "heating"],
+                "tools": [],
+                "autonomy": "advisor",
+                "status": "active",
+            }
+        ]
+    },
+)
+MODELS_EXAMPLE = OpenApiExample(
+    "Models",
+    response_only=True,
+    value={
+        "models": [
+            {
+                "id": "gpt-4o-mini",
+                "provider": "openai",
+                "capabilities": ["chat", "tools", "vision"],
+                "tier": "free",
+                "context_window": 128000,
+                "price": {"input": 0.15, "output": 0.6},
+            }
+        ]
+    },
+)
+PREFER_EXAMPLE = OpenApiExample("Prefer a model", request_only=True, value={"model": "gpt-4o-mini"})
+UNAVAILABLE = OpenApiResponse(description="`brain_unavailable`: no model provider answers.")
+
+
+class AgentsView(APIView):
+    """GET /v1/ai/agents."""
+
+    scope = "chat"
+    limit_bucket = "read"
+
+    @extend_schema(responses={200: AgentsOut, 503: UNAVAILABLE}, examples=[AGENTS_EXAMPLE], tags=["agents"])
+    def get(self, request: Request) -> Response:
+        """The agents of the workspace, by name."""
+        brain.check(request.user.workspace)
+        agents = Agent.objects.visible_to(request.user).order_by("name", "pk")[:MOST]
+        return Response(AgentsOut({"agents": agents}).data)
+
+
+class ModelsView(APIView):
+    """GET /v1/ai/models."""
+
+    scope = "chat"
+    limit_bucket = "read"
+
+    @extend_schema(responses=ModelsOut, examples=[MODELS_EXAMPLE], tags=["models"])
+    def get(self, request: Request) -> Response:
+        """The models of all providers that answer now."""
+        return Response(ModelsOut({"models": brain.models(request.user.workspace)}).data)
+
+
+class PreferencesView(APIView):
+    """GET /v1/ai/preferences."""
+
+    scope = "chat"
+    limit_bucket = "read"
+
+    @extend_schema(responses=PreferencesOut, tags=["preferences"])
+    def get(self, request: Request) -> Response:
+        """What the caller settled."""
+        return Response(preferences(request.user.membership))
+
+
+class PreferredModelView(APIView):
+    """PUT /v1/ai/preferences/model."""
+
+    scope = "chat"
+    limit_bucket = "write"
+
+    @extend_schema(
+        request=PreferredModel,
+        responses={
+            200: PreferencesOut,
+            404: OpenApiResponse(description="`unknown_model`: no provider has it."),
+            503: UNAVAILABLE,
+        },
+        examples=[PREFER_EXAMPLE],
+        tags=["preferences"],
+    )
+    def put(self, request: Request) -> Response:
+        """Prefer a model wherever a message names none."""
+        body = PreferredModel(data=request.data)
+        body.is_valid(raise_exception=True)
+        return Response(preferences(services.prefer(request.user, body.validated_data["model"] or "")))
+
+
+def preferences(membership: Membership) -> dict[str, object]:
+    """A person's preferences as the API says them."""
+    return PreferencesOut({"model": membership.preferred_model or None, "budget": None}).data

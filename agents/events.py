@@ -1,0 +1,168 @@
+"""What happens in a run, provider-neutral: the closed union that the log keeps and every dialect encodes.
+
+The structs are frozen, and their tag is the event's name on the wire of the log. `match` over `Event` ends with
+`assert_never`, so a new event is not forgotten anywhere.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class RunStarted(msgspec.Struct, frozen=True, tag="run.started"):
+    """A worker took the run up for the first time; a reader's text begins empty here."""
+
+    conversation_id: str
+    companion: str
+    provider: str
+    model: str
+
+
+class RunRestarted(msgspec.Struct, frozen=True, tag="run.restarted"):
+    """Another attempt began because the one before died: drop this answer's text so far."""
+
+    attempt: int
+    reason: str
+    provider: str = ""
+    model: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+    """All of the answer so far, in place of events that can no longer be served."""
+
+    attempt: int
+    text: str
+    reasoning: str = ""
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag="text.delta"):
+    """More of the answer's text."""
+
+    text: str
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning.delta"):
+    """More of what the model says that it thinks."""
+
+    text: str
+
+
+class ToolProposed(msgspec.Struct, frozen=True, tag="tool.proposed"):
+    """The model asked for a tool call."""
+
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval.requested"):
+    """A call waits for a manager; `expires_at` is RFC 3339."""
+
+    approval_id: str
+    call_id: str
+    name: str
+    risk: str
+    expires_at: str
+
+
+class ApprovalDecided(msgspec.Struct, frozen=True, tag="approval.decided"):
+    """A manager decided on a call."""
+
+    approval_id: str
+    decision: str
+    by: str
+    reason: str = ""
+
+
+class ToolStarted(msgspec.Struct, frozen=True, tag="tool.started"):
+    """A tool call began to run."""
+
+    call_id: str
+    name: str
+
+
+class ToolFinished(msgspec.Struct, frozen=True, tag="tool.finished"):
+    """A tool call ended; `summary` is short and safe to show."""
+
+    call_id: str
+    name: str
+    ok: bool
+    summary: str
+
+
+class Status(msgspec.Struct, frozen=True, tag="status"):
+    """A word on what is going on, for people."""
+
+    label: str
+
+
+class Usage(msgspec.Struct, frozen=True, tag="usage"):
+    """Tokens and money of the answer so far; `cost_usd` is None where no price is known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class MessageCompleted(msgspec.Struct, frozen=True, tag="message.completed"):
+    """The answer as it was stored."""
+
+    message_id: str
+    text: str
+
+
+class RunCompleted(msgspec.Struct, frozen=True, tag="run.completed"):
+    """Terminal: the answer stands."""
+
+    message_id: str
+    text: str
+
+
+class RunWaiting(msgspec.Struct, frozen=True, tag="run.waiting"):
+    """Ends this stream: the run waits for approvals and goes on afterwards."""
+
+    approvals: list[str]
+    text: str
+
+
+class RunFailed(msgspec.Struct, frozen=True, tag="run.failed"):
+    """Terminal: the run ended without an answer; what was said is kept."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+
+class RunCancelled(msgspec.Struct, frozen=True, tag="run.cancelled"):
+    """Terminal: somebody stopped the run; what was said is kept."""
+
+    message_id: str | None
+    text: str
+    by: str = ""
+
+
+Event = (
+    RunStarted
+    | RunRestarted
+    | Snapshot
+    | TextDelta
+    | ReasoningDelta
+    | ToolProposed
+    | ApprovalRequested
+    | ApprovalDecided
+    | ToolStarted
+    | ToolFinished
+    | Status
+    | Usage
+    | MessageCompleted
+    | RunCompleted
+    | RunWaiting
+    | RunFailed
+    | RunCancelled
+)
+
+TERMINAL = (RunCompleted, RunFailed, RunCancelled)
+"""The events after which a run never speaks again; `RunWaiting` ends a stream, not the run."""
+
+RESETS = (RunStarted, RunRestarted, Snapshot)
+"""The events at which a reader's text begins anew, so that reading may begin at them."""

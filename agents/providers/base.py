@@ -1,0 +1,161 @@
+"""What every provider speaks: requests in, deltas out, and the errors that can come instead."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from agents.events import ReasoningDelta, Status, TextDelta, Usage
+from core.errors import DomainError
+
+Spoken = TextDelta | ReasoningDelta | Status | Usage
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One entry of the conversation; `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """What a model is asked: the system prompt, then the conversation, oldest first."""
+
+    model: str
+    messages: tuple[ChatMessage, ...]
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec:
+    """A provider that is set up: how to reach it, what it has, how long to wait for it."""
+
+    name: str
+    kind: str
+    base_url: str = ""
+    api_key: str = field(default="", repr=False)
+    model_names: tuple[str, ...] = ()
+    default_model: str = ""
+    any_model: bool = False
+    priority: int = 100
+    connect_seconds: float = 5.0
+    first_token_seconds: float = 60.0
+    between_tokens_seconds: float = 30.0
+    offline: bool = False  # asks no model: never counts as a provider that answers in another's place
+
+
+class ProviderError(DomainError):
+    """The provider failed; `detail` carries its own words, with secrets taken out.
+
+    `retryable`: the same request may succeed later. `before_first_token`: nothing was said, so it can be sent again
+    unnoticed. `retry_after`: seconds that the provider asks to wait.
+    """
+
+    code: ClassVar[str] = "provider_error"
+    status: ClassVar[int] = 502
+    title: ClassVar[str] = "The model provider failed"
+    passing: ClassVar[bool] = False  # whether this kind of failure tends to go away by itself
+
+    def __init__(
+        self, detail: str = "", *, retryable: bool | None = None, retry_after: float | None = None
+    ) -> None:
+        headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
+        super().__init__(detail, headers=headers)
+        self.retryable = self.passing if retryable is None else retryable
+        self.retry_after = retry_after
+        self.before_first_token = True
+
+
+class ProviderUnauthorized(ProviderError):
+    """The provider refuses the key."""
+
+    code = "provider_unauthorized"
+    title = "The model provider refused the key"
+
+
+class UnknownModel(ProviderError):
+    """No provider has a model of this name."""
+
+    code = "unknown_model"
+    status = 404
+    title = "There is no such model"
+
+
+class ProviderRateLimited(ProviderError):
+    """The provider asks for patience, or the quota there is used up."""
+
+    code = "provider_rate_limited"
+    status = 429
+    title = "The model provider is rate limiting"
+    passing = True
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider does not answer, or says that it cannot now."""
+
+    code = "provider_unavailable"
+    status = 503
+    title = "The model provider is not available"
+    passing = True
+
+
+class StreamCut(ProviderError):
+    """The provider's stream ended before the answer did."""
+
+    code = "stream_cut"
+    title = "The model provider's stream was cut"
+    passing = True
+
+
+class StreamMalformed(ProviderError):
+    """The provider's stream is not in its own format."""
+
+    code = "stream_malformed"
+    title = "The model provider's stream cannot be read"
+    passing = True
+
+
+class FirstTokenTimeout(ProviderError):
+    """The provider took the request and said nothing in time."""
+
+    code = "first_token_timeout"
+    status = 504
+    title = "The model did not begin to answer in time"
+    passing = True
+
+
+class Stalled(ProviderError):
+    """The provider fell silent in the middle of its answer."""
+
+    code = "stalled"
+    status = 504
+    title = "The model fell silent in the middle of its answer"
+    passing = True
+
+
+class AnswerTooLong(ProviderError):
+    """The answer went over the limit of one answer."""
+
+    code = "answer_too_long"
+    title = "The answer is too long"
+
+
+class TurnTooLong(ProviderError):
+    """The turn went over its wall time."""
+
+    code = "turn_too_long"
+    status = 504
+    title = "The answer took too long"
+
+
+class Provider(Protocol):
+    """One wire format: our request into theirs, their stream into our deltas."""
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Spoken]:
+        """The answer as it is spoken, its usage last where it is told; raises ProviderError."""
+        ...
+
+    async def list_models(self) -> list[str]:
+        """The names of the models that the provider offers, empty where it does not tell; raises ProviderError."""
+        ...

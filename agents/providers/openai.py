@@ -1,0 +1,286 @@
+"""OpenAI-compatible providers: OpenAI, Groq, OpenRouter, Ollama, vLLM, LM Studio and their like."""
+
+import re
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+from django.conf import settings
+
+from agents.events import ReasoningDelta, Status, TextDelta, Usage
+from agents.providers import profiles, upstream
+from agents.providers.base import (
+    AnswerTooLong,
+    ChatRequest,
+    ProviderError,
+    ProviderSpec,
+    Spoken,
+    StreamCut,
+    StreamMalformed,
+)
+from agents.providers.sse import LineTooLong, Splitter
+from agents.providers.upstream import Upstream
+
+LIST_LIMIT = 4_000_000
+WHOLE_LIMIT = 8_000_000
+LAST_WORDS_SECONDS = 2.0  # for usage and the end, once the model has finished
+ENDS = {
+    "length": "cut at the model's length limit",
+    "content_filter": "stopped by the provider's content filter",
+}
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None  # DeepSeek, vLLM, LM Studio
+    reasoning: str | None = None  # OpenRouter, Groq, Ollama
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    message: _Delta | None = None  # of servers that do not stream
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None  # an object as a rule, a text now and then
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model] | None = None
+
+
+_chunks = msgspec.json.Decoder(_Chunk)
+_models = msgspec.json.Decoder(_Models)
+
+
+class Answer:
+    """A stream's bytes folded into deltas: a pure object, fed as they come.
+
+    `done`: the stream said that it is over. `finish`: why the model ended, once it has, from when on a break of the
+    connection loses nothing. `failure`: what went wrong, to be raised once the deltas before it are out.
+    """
+
+    def __init__(self, spec: ProviderSpec, model: str, *, limit: int) -> None:
+        self._spec, self._model = spec, model
+        self._splitter = Splitter()
+        self._limit = self._room = limit
+        self._usage: _Usage | None = None
+        self.finish = ""
+        self._called_tools = self._said = False
+        self.done = False
+        self.failure: ProviderError | None = None
+
+    def feed(self, received: bytes) -> list[Spoken]:
+        """The deltas in these bytes, neighbours of one kind in one."""
+        try:
+            return self._fold(self._splitter.feed(received))
+        except LineTooLong:
+            self.failure = StreamMalformed(f"{self._spec.name} sent a line of over a million bytes.")
+            return []
+
+    def end(self) -> list[Spoken]:
+        """What is left to say at the end of the stream, where that is not a failure."""
+        spoken = [] if self.done else self._fold(self._splitter.end())
+        if self.failure is None and not (self.done or self.finish):
+            self.failure = StreamCut(f"{self._spec.name} ended its stream before its answer was complete.")
+        if self.failure is None and self._called_tools and not self._said:
+            self.failure = ProviderError(f"{self._spec.name} called a tool that it was not offered.")
+        if self.failure is not None:
+            return spoken
+        if self.finish in ENDS:
+            spoken.append(Status(label=ENDS[self.finish]))
+        if self._usage:
+            tokens = self._usage.prompt_tokens or 0, self._usage.completion_tokens or 0
+            spoken.append(Usage(*tokens, cost_usd=profiles.cost(self._spec.base_url, self._model, *tokens)))
+        return spoken
+
+    def whole(self, body: bytes) -> list[Spoken]:
+        """The answer of a server that did not stream."""
+        return self._fold([body, b"[DONE]"])
+
+    def _fold(self, payloads: list[bytes]) -> list[Spoken]:
+        spoken: list[Spoken] = []
+        kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
+        held = ""
+        for payload in payloads:
+            try:
+                delta = self._read(payload)
+            except ProviderError as error:
+                self.failure = error
+                break
+            if self.done:
+                break
+            if delta is None:
+                continue
+            if more := delta.reasoning_content or delta.reasoning:
+                if held and kind is TextDelta:
+                    self._say(spoken, kind, held)
+                    held = ""
+                kind, held = ReasoningDelta, held + more
+            if more := delta.content or delta.refusal:
+                if held and kind is ReasoningDelta:
+                    self._say(spoken, kind, held)
+                    held = ""
+                kind, held = TextDelta, held + more
+        if held:
+            self._say(spoken, kind, held)
+        return spoken
+
+    def _read(self, payload: bytes) -> _Delta | None:
+        """The delta in an event's data, with whatever else it holds noted; raises ProviderError."""
+        if payload == b"[DONE]":
+            self.done = True
+            return None
+        chunk = self._decode(payload)
+        if chunk.error:
+            raise self._failure(chunk.error)
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if not chunk.choices:
+            return None
+        choice = chunk.choices[0]
+        if choice.finish_reason:
+            self.finish = choice.finish_reason
+        delta = choice.delta or choice.message
+        if delta is not None and delta.tool_calls:
+            self._called_tools = True
+        return delta
+
+    def _decode(self, payload: bytes) -> _Chunk:
+        try:
+            return _chunks.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        try:  # half of a surrogate pair, from a server that cuts its tokens by UTF-16 units
+            return _chunks.decode(_LONE_SURROGATE.sub(rb"\\ufffd", payload))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise StreamMalformed(
+                f"{self._spec.name} sent something that is not a chunk of an answer."
+            ) from None
+
+    def _failure(self, reported: Any) -> ProviderError:
+        """The error that a provider reports in the middle of its stream; its code may be an HTTP status."""
+        code, words = upstream.read_error(reported)
+        status = int(code) if code.isdecimal() and len(code) == 3 else 0
+        if status >= 400:
+            return upstream.error_for(self._spec, status, code, words)
+        if code in ("rate_limit_exceeded", "rate_limit_error", "overloaded_error", "server_error"):
+            return upstream.error_for(self._spec, 429 if code.startswith("rate") else 503, code, words)
+        said = upstream.clean(self._spec, words) or "an error without words"
+        return ProviderError(f"{self._spec.name} reported in its stream: {said}")
+
+    def _say(self, spoken: list[Spoken], kind: type[TextDelta] | type[ReasoningDelta], text: str) -> None:
+        if "\x00" in text:  # PostgreSQL keeps no NUL, and nobody can read one
+            text = text.replace("\x00", "\ufffd")
+        if len(text) > self._room:
+            text = text[: self._room]
+            self.failure = AnswerTooLong(f"The answer went over {self._limit:,} characters.")
+        self._room -= len(text)
+        self._said = self._said or kind is TextDelta
+        if text:
+            spoken.append(kind(text))
+
+
+class OpenAIProvider:
+    """Speaks `/chat/completions` and `/models` below the spec's address."""
+
+    def __init__(self, spec: ProviderSpec) -> None:
+        self.spec = spec
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Spoken]:
+        """The answer as it is spoken; raises ProviderError."""
+        answer = Answer(self.spec, request.model, limit=settings.ANSWER_LIMIT)
+        opened = await self._open(request)
+        try:
+            if opened.media_type != "text/event-stream":
+                for event in answer.whole(await self._whole(opened)):
+                    yield event
+            while not (answer.done or answer.failure):
+                try:
+                    received = await opened.read()
+                except ProviderError:
+                    if not answer.finish:
+                        raise
+                    break
+                if not received:
+                    break
+                spoken = answer.feed(received)
+                if spoken:
+                    opened.spoke()
+                    for event in spoken:
+                        yield event
+                if answer.finish:
+                    opened.hurry(LAST_WORDS_SECONDS)
+            for event in answer.end():
+                yield event
+            if answer.failure is not None:
+                raise answer.failure
+            if answer.done:
+                await opened.release()
+        finally:
+            opened.close()
+
+    async def list_models(self) -> list[str]:
+        """The names that `/models` lists, without those that cannot chat; empty where there is no list."""
+        opened = await upstream.request(self.spec, "GET", "/models", headers=self._headers())
+        try:
+            body = await opened.read_all(LIST_LIMIT)
+            await opened.release()
+        finally:
+            opened.close()
+        try:
+            found = _models.decode(body).data or []
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return []
+        return [model.id for model in found if profiles.chats(model.id)]
+
+    async def _open(self, request: ChatRequest) -> Upstream:
+        """The open stream of the answer; asks once more without usage of a server that does not know that option."""
+        said = {
+            "model": request.model,
+            "messages": [{"role": "system", "content": request.system}] if request.system else [],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        said["messages"] += [{"role": m.role, "content": m.content} for m in request.messages]
+        headers = {**self._headers(), "Accept": "text/event-stream", "Content-Type": "application/json"}
+        try:
+            return await self._post(headers, said)
+        except ProviderError as error:
+            if "stream_options" not in error.detail:
+                raise
+        del said["stream_options"]
+        return await self._post(headers, said)
+
+    async def _post(self, headers: dict[str, str], said: dict[str, object]) -> Upstream:
+        body = msgspec.json.encode(said)
+        return await upstream.request(self.spec, "POST", "/chat/completions", headers=headers, body=body)
+
+    async def _whole(self, opened: Upstream) -> bytes:
+        """The body of a server that did not stream although it was asked to; raises ProviderError."""
+        if opened.media_type != "application/json":
+            raise ProviderError(
+                f"{self.spec.name} answered with {opened.media_type[:60] or 'no media type'} in place of an event "
+                "stream. Is its address right, up to and with /v1?"
+            )
+        return await opened.read_all(WHOLE_LIMIT)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.spec.api_key}"} if self.spec.api_key else {}

@@ -1,0 +1,245 @@
+"""One request to a provider over HTTP: opened, bounded in time, read as bytes, closed at once; errors in our terms."""
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+import httpx
+import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
+
+from agents.providers.base import (
+    FirstTokenTimeout,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderSpec,
+    ProviderUnauthorized,
+    ProviderUnavailable,
+    Stalled,
+    StreamCut,
+    UnknownModel,
+)
+from core import outbound
+
+ERROR_BODY_LIMIT = 64_000
+DETAIL_LIMIT = 500
+_SECRETS = re.compile(r"\b(?:sk|gsk|rk|pk|xai|key|Bearer)[-_ ][\w.*-]{6,}")
+_MODEL_CODES = {"model_not_found", "unknown_model", "invalid_model"}
+
+
+class Upstream:
+    """An open streaming answer. A timer watches it: until `spoke()` for the first token, then for the gaps."""
+
+    __slots__ = ("_body", "_deadline", "_loop", "_response", "_spec", "_timer", "_waiting", "spoken")
+
+    def __init__(self, spec: ProviderSpec, response: httpx.Response, deadline: float) -> None:
+        self._spec, self._response = spec, response
+        self._body = outbound.body(response)
+        self._loop = asyncio.get_running_loop()
+        self._deadline = deadline
+        self._waiting = self.spoken = False
+        self._timer = self._loop.call_at(deadline, self._look)
+
+    @property
+    def media_type(self) -> str:
+        """The answer's media type, without its parameters."""
+        return self._response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def spoke(self) -> None:
+        """Note that a token came: the next may take as long as the gap between tokens."""
+        self._deadline = self._loop.time() + self._spec.between_tokens_seconds
+        if not self.spoken:
+            self.spoken = True
+            self._arm()
+
+    def hurry(self, seconds: float) -> None:
+        """Note that what is left must come within so many seconds."""
+        self._deadline = self._loop.time() + seconds
+        self._arm()
+
+    def _arm(self) -> None:
+        self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._look)
+
+    async def read(self) -> bytes:
+        """What has come, as soon as something has; empty at the end; raises ProviderError."""
+        self._waiting = True
+        try:
+            return await self._body.readany()
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            raise StreamCut(f"{self._spec.name} ended its stream before its answer was complete.") from error
+        finally:
+            self._waiting = False
+
+    async def read_all(self, limit: int) -> bytes:
+        """The whole rest, or its first `limit` bytes and something over; raises ProviderError."""
+        parts, size = [], 0
+        while size <= limit and (part := await self.read()):
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts)
+
+    async def release(self) -> None:
+        """Keep the connection for the next request, where the answer was read to its end."""
+        self._timer.cancel()
+        await outbound.release(self._response)
+
+    def close(self) -> None:
+        """Close the connection, unless it was released; nothing is awaited, so that a cancel acts at once."""
+        self._timer.cancel()
+        outbound.abort(self._response)
+
+    def _look(self) -> None:
+        """Break the read off where it has waited too long; a reader who is busy elsewhere is not the provider's fault."""
+        now = self._loop.time()
+        if now < self._deadline or not self._waiting:
+            self._timer = self._loop.call_at(max(self._deadline, now + 0.05), self._look)
+            return
+        self._body.set_exception(silence(self._spec, spoken=self.spoken))
+
+
+def silence(spec: ProviderSpec, *, spoken: bool) -> ProviderError:
+    """The error of a provider that is silent for too long."""
+    if spoken:
+        return Stalled(f"{spec.name} sent nothing for {spec.between_tokens_seconds:g} seconds.")
+    return FirstTokenTimeout(f"{spec.name} sent nothing within {spec.first_token_seconds:g} seconds.")
+
+
+async def request(
+    spec: ProviderSpec, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None = None
+) -> Upstream:
+    """Send a request and wait for its answer's head; raises ProviderError, with the answer's words where it refuses."""
+    deadline = asyncio.get_running_loop().time() + spec.first_token_seconds
+    try:
+        async with asyncio.timeout_at(deadline):
+            response = await _send(spec, method, path, headers, body)
+            if response.status_code == 200:
+                return Upstream(spec, response, deadline)
+            raise await _refusal(spec, response)
+    except TimeoutError:
+        raise silence(spec, spoken=False) from None
+
+
+@lru_cache(maxsize=256)
+def _url(base_url: str, path: str) -> httpx.URL:
+    """The address, parsed once: that takes longer than the rest of building a request."""
+    return httpx.URL(base_url.rstrip("/") + path)
+
+
+async def _send(
+    spec: ProviderSpec, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+) -> httpx.Response:
+    client = outbound.client()
+    timeout = httpx.Timeout(None, connect=spec.connect_seconds)
+    try:
+        outgoing = client.build_request(method, _url(spec.base_url, path), headers=headers, content=body, timeout=timeout)
+        return await client.send(outgoing, stream=True)
+    except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        raise ProviderUnavailable(f"{spec.name} does not answer: {_reason(error)}.") from error
+    except (ValueError, httpx.InvalidURL):
+        # Not chained: the text of such an error can hold the key that does not fit into a header.
+        raise ProviderError(f"{spec.name} cannot be asked: its address or key is not well formed.") from None
+
+
+def _reason(error: BaseException) -> str:
+    """A few words on why no connection came about, without addresses of the network inside."""
+    cause = error.__cause__ or error
+    if isinstance(cause, aiohttp.ConnectionTimeoutError | httpx.TimeoutException | TimeoutError):
+        return "the connection timed out"
+    if isinstance(cause, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be resolved"
+    if isinstance(cause, aiohttp.ClientSSLError):
+        return "its certificate is not trusted"
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        number = cause.os_error.errno
+        return os.strerror(number).lower() if number else "the connection failed"
+    return "the connection was closed"
+
+
+async def _refusal(spec: ProviderSpec, response: httpx.Response) -> ProviderError:
+    """The error that an answer with another status than 200 stands for."""
+    upstream = Upstream(spec, response, asyncio.get_running_loop().time() + spec.first_token_seconds)
+    try:
+        raw = await upstream.read_all(ERROR_BODY_LIMIT)
+        await upstream.release()
+    except ProviderError:
+        raw = b""
+    finally:
+        upstream.close()
+    try:
+        code, words = read_error(msgspec.json.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        code = words = ""  # a proxy's page of HTML says nothing to the reader
+    return error_for(
+        spec, response.status_code, code, words, retry_after=_retry_after(response.headers.get("retry-after"))
+    )
+
+
+def read_error(found: Any) -> tuple[str, str]:
+    """The code and the words of an error in any of the shapes that providers send, empty where it has none."""
+    if isinstance(found, list) and found:  # Google sends its errors in a list
+        found = found[0]
+    if isinstance(found, dict) and isinstance(found.get("error"), dict | str):
+        found = found["error"]
+    if isinstance(found, str):
+        return "", found
+    if not isinstance(found, dict):
+        return "", ""
+    words = next((w for key in ("message", "detail", "msg") if isinstance(w := found.get(key), str)), "")
+    return _code(found), words
+
+
+def _code(found: dict[str, Any]) -> str:
+    code = found.get("code") or found.get("type") or ""
+    return str(code) if isinstance(code, str | int) else ""
+
+
+def error_for(
+    spec: ProviderSpec, status: int, code: str, words: str, *, retry_after: float | None = None
+) -> ProviderError:
+    """Our error for a provider's status, code and words."""
+    detail = f"{spec.name} answered {status}" + (f": {clean(spec, words)}" if words else ".")
+    names_model = code in _MODEL_CODES or "valid model" in words.lower()
+    if names_model or (status == 404 and "model" in words.lower()):
+        return UnknownModel(detail)
+    if status in (401, 403):
+        return ProviderUnauthorized(detail)
+    if status == 429:
+        return ProviderRateLimited(detail, retryable=code != "insufficient_quota", retry_after=retry_after)
+    if status == 408 or status >= 500:
+        return ProviderUnavailable(detail, retry_after=retry_after)
+    if status == 404 and not words:
+        detail += " Is its address right, up to and with /v1?"
+    if 300 <= status < 400:
+        detail += " Redirects are not followed."
+    return ProviderError(detail)
+
+
+def clean(spec: ProviderSpec, words: str) -> str:
+    """A provider's words, short, in one line and with whatever looks like a key taken out."""
+    if spec.api_key:
+        words = words.replace(spec.api_key, "[key]")
+    words = _SECRETS.sub("[key]", words)
+    words = "".join(c if c.isprintable() else " " for c in words[: 2 * DETAIL_LIMIT])
+    words = " ".join(words.split())
+    return words if len(words) <= DETAIL_LIMIT else words[: DETAIL_LIMIT - 1] + "…"
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds to wait by a Retry-After header, which says seconds or a date; None where it is neither."""
+    if not value:
+        return None
+    try:
+        return min(max(0.0, float(value)), 86_400.0)
+    except ValueError:
+        pass
+    try:
+        return min(max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()), 86_400.0)
+    except (ValueError, TypeError):
+        return None

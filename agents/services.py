@@ -1,0 +1,13 @@
+"""What people settle about models: the one that they prefer."""
+
+from accounts.models import Actor, Membership
+from agents import brain
+
+
+def prefer(actor: Actor, model: str) -> Membership:
+    """Keep the model that the caller wants where they name none, empty for none; raises UnknownModel, BrainUnavailable."""
+    if model:
+        brain.require(actor.workspace, model)
+    actor.membership.preferred_model = model
+    actor.membership.save(update_fields=["preferred_model"])
+    return actor.membership

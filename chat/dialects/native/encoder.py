@@ -1,0 +1,125 @@
+"""The native dialect's SSE and WebSocket frames: a pure function of events."""
+
+from typing import Any, assert_never
+
+import msgspec
+
+from agents.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    Event,
+    MessageCompleted,
+    ReasoningDelta,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunRestarted,
+    RunStarted,
+    RunWaiting,
+    Snapshot,
+    Status,
+    TextDelta,
+    ToolFinished,
+    ToolProposed,
+    ToolStarted,
+    Usage,
+)
+
+Frame = tuple[str, dict[str, Any]]
+
+_json = msgspec.json.Encoder().encode
+
+
+class Encoder:
+    """Frames for one reader of one run: names and data of the contract's table.
+
+    `session` is told once, from the run's own row when the reader is first answered, or from the log when it replays.
+    """
+
+    __slots__ = ("_run", "_session", "_told")
+
+    def __init__(self, *, session_id: str, run_id: str, companion: str, provider: str, model: str, told: bool) -> None:
+        self._run = {"session_id": session_id, "run_id": run_id}
+        self._session = {**self._run, "companion": companion, "provider": provider, "model": model}
+        self._told = told
+
+    def session(self) -> Frame:
+        """The frame that every stream begins with."""
+        self._told = True
+        return "session", self._session
+
+    def sse(self, seq: int, event: Event) -> bytes:
+        """The event as SSE text, each frame with its number as `id`; empty where the dialect is silent about it."""
+        if type(event) is TextDelta:  # nearly all events are this one
+            return b"id: %d\nevent: delta\ndata: %b\n\n" % (seq, _json({"text": event.text}))
+        return b"".join(to_sse(seq, frame) for frame in self.frames(event))
+
+    def frames(self, event: Event) -> list[Frame]:  # noqa: C901  one case an event, none of them deep
+        """The event as frames, mostly one."""
+        match event:
+            case RunStarted():
+                return [] if self._told else [self.session()]
+            case RunRestarted():
+                return [*self._begin(), ("restart", {"attempt": event.attempt, "reason": event.reason})]
+            case Snapshot():
+                return self._snapshot(event)
+            case TextDelta():
+                return [("delta", {"text": event.text})]
+            case ReasoningDelta():
+                return [("reasoning", {"text": event.text})]
+            case ToolProposed():
+                data = {"call_id": event.call_id, "name": event.name, "arguments": event.arguments}
+                return [("tool_call", data)]
+            case ApprovalRequested():
+                return [("approval_required", _fields(event))]
+            case ApprovalDecided():
+                return [("approval_decided", _fields(event))]
+            case ToolStarted():
+                return [("status", {"label": f"{event.name} is running"})]
+            case ToolFinished():
+                return [("tool_result", _fields(event))]
+            case Status():
+                return [("status", {"label": event.label})]
+            case Usage():
+                return [("usage", _fields(event))]
+            case MessageCompleted():
+                return []
+            case RunCompleted():
+                return [self._done(event.message_id, "completed", event.text)]
+            case RunWaiting():
+                return [self._done(None, "awaiting_approval", event.text, approvals=event.approvals)]
+            case RunCancelled():
+                return [self._done(event.message_id, "cancelled", event.text)]
+            case RunFailed():
+                return [("error", {**_fields(event), **self._run})]
+            case _:
+                assert_never(event)
+
+    def _begin(self) -> list[Frame]:
+        return [] if self._told else [self.session()]
+
+    def _snapshot(self, event: Snapshot) -> list[Frame]:
+        """The text so far in place of what the reader has: `restart` lets it drop that, in words it knows."""
+        frames = [*self._begin(), ("restart", {"attempt": event.attempt, "reason": "snapshot"})]
+        if event.reasoning:
+            frames.append(("reasoning", {"text": event.reasoning}))
+        return [*frames, ("delta", {"text": event.text})]
+
+    def _done(self, message_id: str | None, status: str, text: str, **more: Any) -> Frame:
+        return "done", {"message_id": message_id, **self._run, "status": status, "response": text, **more}
+
+
+def to_sse(seq: int, frame: Frame) -> bytes:
+    """One frame as SSE text."""
+    name, data = frame
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (seq, name.encode(), _json(data))
+
+
+def error_frame(code: str, message: str, *, retryable: bool) -> bytes:
+    """A fault of the stream itself, as its terminal event; it has no number, so that a reader resumes where it was."""
+    data = {"code": code, "message": message, "retryable": retryable}
+    return b"event: error\ndata: %b\n\n" % _json(data)
+
+
+def _fields(event: msgspec.Struct) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in event.__struct_fields__}

@@ -1,0 +1,78 @@
+"""A message as the native dialect sends it, whichever door it comes through: HTTP or WebSocket."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Actor
+from agents import brain
+from chat import eventlog
+from chat.dialects.native.encoder import Encoder
+from chat.eventlog import Watch
+from chat.models import Conversation, Run
+from chat.services import conversations, runs
+from chat.services.runs import OnConflict
+from companions import services as companions
+from core import ids
+from core.errors import Invalid
+
+STREAM_WAIT = 300.0
+"""Seconds that a stream waits for an approval unless the message says otherwise."""
+
+
+def begin(
+    actor: Actor, said: dict[str, Any], conversation: Conversation, *, also: Callable[[Run], None] | None = None
+) -> tuple[Run, Watch]:
+    """Start the run that answers a validated message, with a place at the feed taken before it can speak."""
+    choice = brain.choose(
+        actor.workspace,
+        asked=said.get("model"),
+        preferred=actor.membership.preferred_model,
+        agent_model=conversation.companion.agent.model,
+    )
+    run_id = ids.new()
+    watch = eventlog.feed.watch(str(run_id))
+    try:
+        run = runs.start(
+            conversation,
+            text=said["message"],
+            by=actor,
+            choice=choice,
+            on_conflict=OnConflict(said["on_conflict"]),
+            metadata=said.get("metadata"),
+            run_id=run_id,
+            also=also,
+        )
+    except BaseException:
+        eventlog.feed.unwatch(str(run_id), watch)
+        raise
+    return run, watch
+
+
+def find_conversation(actor: Actor, session_id: UUID | None, companion_type: str | None) -> Conversation:
+    """The session to go on with, or a new one with the companion named, or with the workspace's first."""
+    if session_id is not None:
+        conversation = conversations.get(session_id, by=actor)
+        if companion_type is not None and conversation.companion.type != companion_type:
+            raise Invalid.field("companion", f"The session is with {conversation.companion.type}.", "mismatch")
+        return conversation
+    if companion_type is not None:
+        return conversations.new(companions.find(actor, companion_type), by=actor)
+    return conversations.new(companions.default(actor), by=actor)
+
+
+def encoder(run: Run) -> Encoder:
+    """The encoder for a reader of this run, who is told the session first."""
+    return Encoder(
+        session_id=str(run.conversation_id),
+        run_id=str(run.pk),
+        companion=run.companion_type,
+        provider=run.provider,
+        model=run.model,
+        told=True,
+    )
+
+
+def highest_cursor(run: Run) -> int:
+    """The highest number that an event of this run can have by now."""
+    return max(run.seq, run.seq_base, run.conversation.last_seq) + (run.attempt + 1) * Run.ATTEMPT_SEQS

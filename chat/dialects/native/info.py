@@ -1,0 +1,62 @@
+"""The native dialect's word about itself: version and health."""
+
+from django.conf import settings
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from agents import brain
+from chat.dialects.native import schema
+
+INFO = inline_serializer(
+    "Info",
+    {
+        "name": serializers.CharField(),
+        "version": serializers.CharField(),
+        "tier": serializers.CharField(),
+        "brain": serializers.ChoiceField(choices=["available", "unavailable"]),
+        "providers": serializers.ListField(child=serializers.CharField()),
+        "tools": serializers.ListField(child=serializers.CharField()),
+    },
+)
+
+
+class InfoView(APIView):
+    """GET /v1/ai/info."""
+
+    limit_bucket = "read"
+
+    @extend_schema(responses={200: INFO, **schema.PROBLEMS}, tags=["about"])
+    def get(self, request: Request) -> Response:
+        """What this installation is and has."""
+        workspace = request.user.workspace
+        return Response(
+            {
+                "name": "Countersign",
+                "version": settings.VERSION,
+                "tier": workspace.tier,
+                "brain": "available" if brain.available(workspace) else "unavailable",
+                "providers": [spec.name for spec in brain.providers(workspace.pk)],
+                "tools": [],
+            }
+        )
+
+
+class HealthView(APIView):
+    """GET /v1/ai/health."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+
+    @extend_schema(
+        responses={200: inline_serializer("Health", {"status": serializers.CharField()})},
+        auth=[],
+        tags=["about"],
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """Whether this process answers."""
+        return Response({"status": "ok"})

@@ -1,0 +1,76 @@
+"""What OpenAPI says of the native dialect beyond its serializers: streams, problems, examples."""
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+
+from chat.dialects.native.serializers import ChatAnswer
+
+SSE_TEXT = """Named events, each with an `id` and one JSON object as data:
+`session` {session_id, run_id, companion, provider, model} · `delta` {text} · `reasoning` {text} ·
+`tool_call` {call_id, name, arguments} · `approval_required` {approval_id, call_id, name, risk, expires_at} ·
+`approval_decided` {approval_id, decision, by, reason} · `tool_result` {call_id, name, ok, summary} · `status` {label} ·
+`restart` {attempt, reason}: drop this answer's text so far · `usage` {input_tokens, output_tokens, cost_usd} ·
+`done` {message_id, session_id, run_id, status, response} · `error` {code, message, retryable}.
+Exactly one `done` or `error` ends the stream; a comment comes after 15 s of silence. Resume with `Last-Event-ID`."""
+
+SSE_EXAMPLE = OpenApiExample(
+    "A streamed answer",
+    media_type="text/event-stream",
+    response_only=True,
+    value='id: 1\nevent: delta\ndata: {"text":"Your "}\n\nid: 2\nevent: delta\ndata: {"text":"server"}\n\n',
+)
+SSE = {(200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, SSE_TEXT, [SSE_EXAMPLE])}
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457, with a code for programs and the fields at fault.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("field", "code", "message")},
+            },
+        },
+    },
+    "required": ["type", "title", "status", "detail", "code", "request_id", "errors"],
+}
+PROBLEMS = {
+    (status, "application/problem+json"): OpenApiResponse(PROBLEM, text)
+    for status, text in {
+        400: "Something does not fit; `errors` names the fields.",
+        401: "No valid key or token.",
+        403: "Not permitted.",
+        404: "No such thing for this caller.",
+        405: "No such method here.",
+        413: "The body is too large.",
+        415: "The body is not JSON.",
+        429: "Too many requests.",
+        503: "Something that the answer needs does not answer now.",
+    }.items()
+}
+CHAT = {
+    (200, "application/json"): ChatAnswer,
+    (202, "application/json"): OpenApiResponse(ChatAnswer, "The answer so far; it waits for approval."),
+    **SSE,
+    **PROBLEMS,
+    (409, "application/problem+json"): OpenApiResponse(PROBLEM, "The conversation is busy; `run_id` names the run."),
+    (502, "application/problem+json"): OpenApiResponse(PROBLEM, "The model provider failed."),
+    (504, "application/problem+json"): OpenApiResponse(PROBLEM, "The model did not answer in time."),
+}
+CHAT_EXAMPLES = [
+    OpenApiExample(
+        "Ask and stream",
+        request_only=True,
+        value={"message": "Explain my server architecture", "companion": "smart-home", "stream": True},
+    )
+]
+LAST_EVENT_ID = OpenApiParameter(
+    "Last-Event-ID", int, OpenApiParameter.HEADER, description="The `id` of the last event that was read."
+)

@@ -1,0 +1,226 @@
+"""The native dialect's bodies: what comes in, strictly; what goes out, as the contract lists it."""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from chat.models import Conversation, Message, Run
+from chat.services.runs import OnConflict
+from core.serializers import QuerySerializer, StrictSerializer
+
+
+def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
+    """Metadata within its size."""
+    if len(json.dumps(value)) > settings.METADATA_LIMIT:
+        raise serializers.ValidationError(f"This may have {settings.METADATA_LIMIT} bytes at most.", code="max_length")
+    return value
+
+
+class MessageRequest(StrictSerializer):
+    """A message to a companion that the path names."""
+
+    message = serializers.CharField(max_length=settings.MESSAGE_LIMIT, trim_whitespace=False)
+    model = serializers.CharField(max_length=200, required=False, help_text="Empty: the caller's preference.")
+    stream = serializers.BooleanField(default=False, help_text="Answer as server-sent events.")
+    session_id = serializers.UUIDField(required=False, help_text="Go on with this session; else a new one begins.")
+    metadata = serializers.DictField(required=False, validators=[check_metadata])
+    attachments = serializers.ListField(
+        child=serializers.DictField(),
+        required=False,
+        max_length=0,
+        help_text="No model here reads attachments.",
+    )
+    on_conflict = serializers.ChoiceField(choices=[(one.value, one.value) for one in OnConflict], default="reject")
+    wait = serializers.FloatField(
+        min_value=0, max_value=600, required=False, help_text="Seconds to wait for an approval."
+    )
+
+    def validate_message(self, value: str) -> str:
+        """A message says something."""
+        if not value.strip():
+            raise serializers.ValidationError("This field may not be blank.", code="blank")
+        return value
+
+
+class MessageFrame(MessageRequest):
+    """A message over a WebSocket, whose session is the socket's."""
+
+    stream = None
+    session_id = None
+
+
+class CancelFrame(StrictSerializer):
+    """A run of the socket's session that is to stop."""
+
+    run_id = serializers.UUIDField()
+
+
+class ResumeFrame(StrictSerializer):
+    """The number of the last event that was read."""
+
+    after = serializers.IntegerField(min_value=0, max_value=2**53, default=0)
+
+
+class ChatRequest(MessageRequest):
+    """A message to a companion that the body names."""
+
+    companion = serializers.SlugField(max_length=60, required=False, help_text="Type slug, such as smart-home.")
+
+
+class SessionRequest(StrictSerializer):
+    """A new session."""
+
+    companion = serializers.SlugField(max_length=60)
+    title = serializers.CharField(max_length=settings.TITLE_LIMIT, required=False, allow_blank=True)
+
+
+class SessionChange(StrictSerializer):
+    """What may change of a session."""
+
+    title = serializers.CharField(max_length=settings.TITLE_LIMIT, required=False, allow_blank=True)
+    archived = serializers.BooleanField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A change changes something."""
+        if not attrs:
+            raise serializers.ValidationError("Send title, archived, or both.", code="required")
+        return attrs
+
+
+class SessionsQuery(QuerySerializer):
+    """Which sessions are listed."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
+    offset = serializers.IntegerField(min_value=0, max_value=10_000, default=0)
+    companion = serializers.SlugField(max_length=60, required=False)
+    q = serializers.CharField(max_length=200, required=False, help_text="Words of the title.")
+    archived = serializers.BooleanField(default=False)
+    cursor = serializers.CharField(max_length=200, required=False, help_text="`next_cursor` of the page before.")
+
+
+class SessionQuery(QuerySerializer):
+    """How much of a session is shown."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=1000, default=1000)
+    cursor = serializers.UUIDField(required=False, help_text="`next_cursor` of the page before.")
+
+
+class DeleteQuery(QuerySerializer):
+    """What goes with a session."""
+
+    forget = serializers.BooleanField(default=False, help_text="Its memories too.")
+
+
+class EventsQuery(QuerySerializer):
+    """Where reading a run's events begins."""
+
+    after = serializers.IntegerField(min_value=0, max_value=2**53, required=False)
+
+
+class MessageOut(serializers.ModelSerializer[Message]):
+    """One entry of a session."""
+
+    parts = serializers.ListField(child=serializers.DictField())
+    usage = serializers.DictField(allow_null=True)
+
+    class Meta:
+        model = Message
+        fields = ("id", "role", "content", "parts", "created_at", "model", "provider", "usage", "metadata")
+
+
+class SessionOut(serializers.ModelSerializer[Conversation]):
+    """A session in lists."""
+
+    companion = serializers.CharField(source="companion.type")
+
+    class Meta:
+        model = Conversation
+        fields = ("id", "companion", "title", "archived", "created_at", "updated_at")
+
+
+class SessionPage(serializers.Serializer[Any]):
+    """A page of sessions."""
+
+    sessions = SessionOut(many=True)
+    total = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class SessionDetail(SessionOut):
+    """A session with what was said in it."""
+
+    messages = MessageOut(many=True)
+    active_run_id = serializers.UUIDField(allow_null=True)
+    next_cursor = serializers.CharField(allow_null=True)
+
+    class Meta(SessionOut.Meta):
+        fields = (*SessionOut.Meta.fields, "messages", "active_run_id", "next_cursor")
+
+
+class RunOut(serializers.ModelSerializer[Run]):
+    """A run's state."""
+
+    session_id = serializers.UUIDField(source="conversation_id")
+    message_id = serializers.UUIDField(source="answer_id", allow_null=True)
+    companion = serializers.CharField(source="companion_type")
+    status = serializers.CharField(source="state")
+    usage = serializers.DictField(allow_null=True)
+    error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Run
+        fields = (
+            "id",
+            "session_id",
+            "status",
+            "attempt",
+            "companion",
+            "provider",
+            "model",
+            "message_id",
+            "usage",
+            "error",
+            "created_at",
+            "started_at",
+            "ended_at",
+        )
+
+    def get_error(self, run: Run) -> dict[str, str] | None:
+        """Why it failed."""
+        return {"code": run.error_code, "message": run.error_message} if run.error_code else None
+
+
+class CancelOut(serializers.Serializer[Any]):
+    """A run that was asked to stop."""
+
+    run_id = serializers.UUIDField()
+    status = serializers.CharField()
+
+
+class AnswerMessage(serializers.Serializer[Any]):
+    """The answer as an entry of its session."""
+
+    id = serializers.UUIDField()
+    role = serializers.CharField()
+    content = serializers.CharField()
+    parts = serializers.ListField(child=serializers.DictField())
+    created_at = serializers.DateTimeField()
+
+
+class ChatAnswer(serializers.Serializer[Any]):
+    """A whole answer at once."""
+
+    response = serializers.CharField()
+    message = AnswerMessage(allow_null=True)
+    session_id = serializers.UUIDField()
+    run_id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=["completed", "awaiting_approval", "cancelled"])
+    companion = serializers.CharField()
+    model = serializers.CharField()
+    provider = serializers.CharField()
+    usage = serializers.DictField(allow_null=True)
+    approvals = serializers.ListField(child=serializers.UUIDField())

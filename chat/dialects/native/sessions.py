@@ -1,0 +1,127 @@
+"""The native dialect's sessions: list, begin, read, change, delete, watch."""
+
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.idempotency import idempotent
+from chat.dialects.native import schema
+from chat.dialects.native.serializers import (
+    DeleteQuery,
+    MessageOut,
+    SessionChange,
+    SessionDetail,
+    SessionOut,
+    SessionPage,
+    SessionQuery,
+    SessionRequest,
+    SessionsQuery,
+)
+from chat.dialects.native.views import resume
+from chat.models import Conversation
+from chat.services import conversations
+from companions import services as companions
+from core.negotiation import AnyAccept
+
+
+class SessionsView(APIView):
+    """/v1/ai/sessions."""
+
+    scope = "chat"
+    limit_bucket = "read"
+
+    @extend_schema(parameters=[SessionsQuery], responses={200: SessionPage, **schema.PROBLEMS}, tags=["sessions"])
+    def get(self, request: Request) -> Response:
+        """The caller's own sessions, most recent first."""
+        query = SessionsQuery.read(request.query_params)
+        page = conversations.page(
+            by=request.user,
+            limit=query["limit"],
+            offset=query["offset"],
+            cursor=query.get("cursor"),
+            companion=query.get("companion"),
+            words=query.get("q"),
+            archived=query["archived"],
+        )
+        return Response(
+            {
+                "sessions": SessionOut(page.rows, many=True).data,
+                "total": page.total,
+                "limit": query["limit"],
+                "offset": query["offset"],
+                "next_cursor": page.next_cursor,
+            }
+        )
+
+    @extend_schema(request=SessionRequest, responses={201: SessionOut, **schema.PROBLEMS}, tags=["sessions"])
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Begin a session in which nothing is said yet."""
+        body = SessionRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        companion = companions.find(request.user, body.validated_data["companion"])
+        made = conversations.create(companion, by=request.user, title=body.validated_data.get("title", ""))
+        return Response(SessionOut(made).data, status=201)
+
+
+class SessionView(APIView):
+    """/v1/ai/sessions/{id}."""
+
+    scope = "chat"
+    limit_bucket = "read"
+
+    @extend_schema(parameters=[SessionQuery], responses={200: SessionDetail, **schema.PROBLEMS}, tags=["sessions"])
+    def get(self, request: Request, session_id: UUID) -> Response:
+        """The session with its messages, oldest first."""
+        query = SessionQuery.read(request.query_params)
+        found = conversations.get(session_id, by=request.user)
+        said = conversations.messages(found, limit=query["limit"] + 1, after=query.get("cursor"))
+        more, said = len(said) > query["limit"], said[: query["limit"]]
+        active = found.runs.filter(active=True).values_list("pk", flat=True).first()
+        return Response(
+            {
+                **SessionOut(found).data,
+                "messages": MessageOut(said, many=True).data,
+                "active_run_id": str(active) if active else None,
+                "next_cursor": str(said[-1].pk) if more else None,
+            }
+        )
+
+    @extend_schema(request=SessionChange, responses={200: SessionOut, **schema.PROBLEMS}, tags=["sessions"])
+    def patch(self, request: Request, session_id: UUID) -> Response:
+        """Rename the session, archive it or bring it back."""
+        body = SessionChange(data=request.data)
+        body.is_valid(raise_exception=True)
+        found = conversations.get(session_id, by=request.user)
+        return Response(SessionOut(conversations.change(found, **body.validated_data)).data)
+
+    @extend_schema(parameters=[DeleteQuery], responses={204: None, **schema.PROBLEMS}, tags=["sessions"])
+    def delete(self, request: Request, session_id: UUID) -> HttpResponse:
+        """Delete the session with its messages and runs; a run under way is stopped."""
+        DeleteQuery.read(request.query_params)
+        conversations.delete(conversations.get(session_id, by=request.user), by=request.user)
+        return Response(status=204)
+
+
+class SessionStreamView(APIView):
+    """/v1/ai/sessions/{id}/stream."""
+
+    scope = "chat"
+    limit_bucket = "read"
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(
+        parameters=[schema.LAST_EVENT_ID],
+        responses={**schema.SSE, 204: None, **schema.PROBLEMS},
+        tags=["sessions"],
+    )
+    def get(self, request: Request, session_id: UUID) -> HttpResponseBase:
+        """The events of the session's active run, replayed and then live; 204 where no run is active."""
+        found: Conversation = conversations.get(session_id, by=request.user)
+        active = found.runs.select_related("conversation").filter(active=True).first()
+        return resume(active, request) if active else Response(status=204)

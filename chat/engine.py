@@ -1,0 +1,237 @@
+"""A worker process: one event loop that answers many runs at once, with the claim, heartbeat and commit of all.
+
+What touches the database does so for all runs together: one claim takes all that is ready, one statement renews all
+leases and stores all drafts, and outcomes that come while a commit is under way share the next one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import uvloop
+from django.conf import settings
+from django.db import Error as DatabaseError
+from redis.exceptions import RedisError
+
+from chat.eventlog import CONTROL
+from chat.runner import Runner, ending
+from chat.services import leases
+from chat.services.leases import Outcome
+from chat.writer import Writer
+from core import bridge, outbound, valkey
+
+log = logging.getLogger(__name__)
+
+BATCH = 64  # runs taken by one claim, so that a burst is shared among workers
+
+
+class Engine:
+    """The runs of this process. `ring` may be called from any thread; all else happens in its loop."""
+
+    def __init__(self) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.runners: dict[UUID, Runner] = {}
+        self._draining = False
+        self._loop = uvloop.new_event_loop()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Start the loop in its thread and wait until it listens."""
+        self._thread.start()
+        self._started.wait()
+
+    def ring(self) -> None:
+        """Somebody rang: there may be runs to take."""
+        self._loop.call_soon_threadsafe(self._bell.set)
+
+    def drain(self, seconds: float) -> None:
+        """Take no more runs, give those at hand time to end, give back the rest, and stop the loop."""
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._drain(seconds), self._loop).result(seconds + 10)
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(5)
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+
+    async def _serve(self) -> None:
+        self._bell, self._stop, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._outcomes: asyncio.Queue[tuple[Runner, Outcome]] = asyncio.Queue()
+        # Checkpoints and outcomes lock many runs each, in no order: one at a time, or they deadlock.
+        self._storing = asyncio.Lock()
+        self._writer = Writer()
+        tasks = [
+            asyncio.create_task(self._for_ever(name, work))
+            for name, work in {
+                "claim": self._claim,
+                "checkpoint": self._checkpoint,
+                "commit": self._commit,
+                "sweep": self._sweep,
+                "control": self._listen,
+            }.items()
+        ]
+        self._started.set()
+        await self._stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._writer.stop()
+        await outbound.close()
+
+    async def _for_ever(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work again and again; what the database or Valkey refuses is tried again after a moment."""
+        failures = 0
+        while True:
+            try:
+                await work()
+                failures = 0
+            except (DatabaseError, RedisError, OSError) as error:
+                failures += 1
+                log.warning("worker cannot %s; trying again", name, extra={"error": str(error)})
+                await asyncio.sleep(min(0.1 * 2**failures, 2.0))
+
+    async def _claim(self) -> None:
+        """On the bell: take what is ready, up to this process's capacity."""
+        await self._bell.wait()
+        self._bell.clear()
+        while not self._draining and (room := settings.RUN_CAPACITY - len(self.runners)) > 0:
+            limit = min(BATCH, room)
+            claims = await bridge.in_thread(leases.claim, self.name, limit=limit)
+            self._take(claims)
+            if len(claims) < limit:
+                return
+
+    def _take(self, claims: list[leases.Claim]) -> None:
+        for claim in claims:
+            runner = Runner(claim, self._writer)
+            self.runners[claim.run_id] = runner
+            runner.start(self._done)
+
+    def _done(self, runner: Runner, outcome: Outcome | None) -> None:
+        if outcome is None:
+            runner.dropped()
+            self._forget(runner)
+        else:
+            self._outcomes.put_nowait((runner, outcome))
+
+    def _forget(self, runner: Runner) -> None:
+        if self.runners.get(runner.claim.run_id) is runner:
+            del self.runners[runner.claim.run_id]
+        if self._draining and not self.runners:
+            self._idle.set()
+        if len(self.runners) == settings.RUN_CAPACITY - 1:
+            self._bell.set()
+
+    async def _commit(self) -> None:
+        """Store outcomes, all that have come in one transaction, and tell each once it is stored."""
+        ready = [await self._outcomes.get()]
+        while not self._outcomes.empty():
+            ready.append(self._outcomes.get_nowait())
+        try:
+            async with self._storing:
+                stored = await bridge.in_thread(leases.finish, [outcome for _, outcome in ready])
+        except (DatabaseError, OSError):
+            for item in ready:
+                self._outcomes.put_nowait(item)
+            raise
+        for runner, outcome in ready:
+            if outcome.run_id in stored:
+                runner.stored(outcome)
+            else:
+                runner.dropped()
+            self._forget(runner)
+
+    async def _checkpoint(self) -> None:
+        """Renew the leases and store the drafts of all runs; stop those that somebody wants stopped."""
+        await asyncio.sleep(settings.RUN_CHECKPOINT_SECONDS)
+        async with self._storing:
+            points = [runner.checkpoint() for runner in self.runners.values()]
+            if not points:
+                return
+            held = await bridge.in_thread(leases.checkpoint, points)
+        for point in points:
+            runner = self.runners.get(point.run_id)
+            if runner is None or runner.claim.attempt != point.attempt:
+                continue
+            if point.run_id not in held:
+                runner.abandon()
+            elif held[point.run_id]:
+                runner.stop()
+
+    async def _sweep(self) -> None:
+        """Every few seconds: what no bell told of, what a dead worker left, and what died too often."""
+        await asyncio.sleep(settings.RUN_SWEEP_SECONDS * random.uniform(0.75, 1.25))
+        self._bell.set()
+        room = settings.RUN_CAPACITY - len(self.runners)
+        if self._draining or room <= 0:
+            return
+        claims = await bridge.in_thread(
+            leases.claim, self.name, limit=min(BATCH, room), held=list(self.runners), lapsed=True
+        )
+        self._take(claims)
+        await self._bury()
+
+    async def _bury(self) -> None:
+        dead = await bridge.in_thread(leases.buried)
+        if not dead:
+            return
+        async with self._storing:
+            stored = await bridge.in_thread(leases.finish, dead)
+        for outcome in dead:
+            if outcome.run_id in stored:
+                grave = self._writer.open(
+                    outcome.run_id,
+                    outcome.conversation_id,
+                    outcome.attempt,
+                    outcome.seq - len(ending(outcome)),
+                )
+                self._writer.close(grave)
+                for event in ending(outcome):
+                    grave.append(event)
+
+    async def _listen(self) -> None:
+        """Hear at once that a run is to stop."""
+        client = valkey.async_client()
+        try:
+            async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+                await pubsub.subscribe(CONTROL)
+                while True:
+                    message = await pubsub.get_message(timeout=30)
+                    if message is not None:
+                        runner = self.runners.get(UUID(message["data"].decode()))
+                        if runner is not None:
+                            runner.stop()
+        finally:
+            await client.aclose()
+
+    async def _drain(self, seconds: float) -> None:
+        self._draining = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds if self.runners else 0.01)
+        left = [(runner.claim.run_id, runner.claim.attempt) for runner in self.runners.values()]
+        for runner in list(self.runners.values()):
+            runner.abandon()
+        if left:
+            await bridge.in_thread(leases.release, left)
+
+
+_engine: Engine | None = None
+_lock = threading.Lock()
+
+
+def engine() -> Engine:
+    """This process's engine, started at the first call; a forked child has its own."""
+    global _engine
+    with _lock:
+        if _engine is None or not _engine.name.endswith(f":{os.getpid()}"):
+            _engine = Engine()
+            _engine.start()
+    return _engine

@@ -1,0 +1,177 @@
+"""Following a run: what is in the log after the reader's place, then what comes; the database where the log cannot say.
+
+`follow` promises each reader that its text ends as the stored answer: nothing is missed, nothing comes twice, and one
+terminal event ends it.
+"""
+
+import time
+from collections.abc import AsyncIterator
+
+import redis.asyncio
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from agents.events import (
+    RESETS,
+    TERMINAL,
+    Event,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    RunWaiting,
+    Snapshot,
+)
+from chat.eventlog import Batch, Watch, decode, feed, key
+from chat.models import ENDED, RunState
+from chat.services import runs
+from core import bridge, valkey
+
+Numbered = tuple[int, Event]
+
+PAGE = 200  # batches that are read from a log at a time
+SILENCE = 3.0  # seconds after which a silent run is looked up in log and database, doubled each time it stays silent
+LONGEST_SILENCE = 15.0
+RECHECK = 0.5  # seconds until a gap that neither log nor database can close yet is looked at again
+
+_client: redis.asyncio.Redis | None = None
+
+
+def _log_client() -> redis.asyncio.Redis:
+    global _client
+    if _client is None:
+        _client = valkey.async_client()
+    return _client
+
+
+class Place:
+    """Where a reader is: a pure object that says of each batch what is new, or that something is missing before it."""
+
+    __slots__ = ("last", "missing")
+
+    def __init__(self, after: int) -> None:
+        self.last = after
+        self.missing = False
+
+    def accept(self, batch: Batch) -> list[Numbered]:
+        """The events that are new to this reader; none, with `missing` set, where earlier ones were not seen."""
+        if batch.last <= self.last:
+            return []
+        fresh = [(batch.first + i, event) for i, event in enumerate(batch.events) if batch.first + i > self.last]
+        if fresh[0][0] > self.last + 1 and self.last >= 0:
+            # A gap: reading may go on at an event that begins the text anew.
+            resets = [i for i, (_, event) in enumerate(fresh) if isinstance(event, RESETS)]
+            if not resets:
+                self.missing = True
+                return []
+            fresh = fresh[resets[-1] :]
+        elif isinstance(fresh[0][1], Snapshot) and self.last > 0:
+            self.last = fresh[0][0]  # it repeats what this reader has seen to the end
+            fresh = fresh[1:]
+        self.missing = False
+        if fresh:
+            self.last = fresh[-1][0]
+        return fresh
+
+
+async def follow(
+    run_id: str, *, after: int = 0, watch: Watch | None = None, idle: float | None = None, wait: float = 0
+) -> AsyncIterator[list[Numbered]]:
+    """The run's events after the number `after`, replayed and then live, up to the one that ends the stream.
+
+    An empty list comes after each `idle` seconds of silence. A `watch` taken before the run was committed saves the
+    replay. Where the run waits for approval the stream goes on for up to `wait` seconds.
+    """
+    feed.start()
+    watched = watch or feed.watch(run_id)
+    if watch is None:
+        watched.missed = True
+    place = Place(after)
+    idle = idle or settings.KEEP_ALIVE_SECONDS
+    deadline: float | None = None
+    spoke, silence = time.monotonic(), SILENCE
+    check = spoke + silence
+    try:
+        while True:
+            news = [numbered for batch in watched.take() for numbered in place.accept(batch)]
+            if watched.missed:
+                watched.missed = False
+                news += await _replay(run_id, place)
+            if news:
+                spoke, silence = time.monotonic(), SILENCE
+                check = spoke + silence
+                yield news
+                ending = news[-1][1]
+                if isinstance(ending, TERMINAL):
+                    return
+                deadline = spoke + wait if isinstance(ending, RunWaiting) else deadline
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                return
+            if now - spoke >= idle:
+                spoke = now
+                yield []
+            if now >= check:
+                silence = min(silence * 2, LONGEST_SILENCE)
+                check = now + silence
+                watched.missed = True  # nothing came: look at the log and the row
+                continue
+            until = min(spoke + idle, check, deadline or check, now + RECHECK if place.missing else check)
+            if not await watched.wait(max(until - now, 0.001)) and place.missing:
+                watched.missed = True
+    finally:
+        feed.unwatch(run_id, watched)
+
+
+async def _replay(run_id: str, place: Place) -> list[Numbered]:
+    """What the log has after the reader's place; where it has a gap or nothing, what the database has."""
+    news: list[Numbered] = []
+    try:
+        news = await _from_log(run_id, place)
+    except (RedisError, OSError):
+        place.missing = True
+    if not (news and isinstance(news[-1][1], TERMINAL)) and (place.missing or not news):
+        news += await _from_database(run_id, place)
+    return news
+
+
+async def _from_log(run_id: str, place: Place) -> list[Numbered]:
+    client = _log_client()
+    news: list[Numbered] = []
+    begin = place.last + 1
+    while True:
+        entries = await client.xrange(key(run_id), min=f"{begin}-0", count=PAGE)
+        for _, fields in entries:
+            news += place.accept(decode(fields[b"b"]))
+        if len(entries) < PAGE or place.missing:
+            return news
+        begin = int(entries[-1][0].split(b"-")[0]) + 1
+
+
+async def _from_database(run_id: str, place: Place) -> list[Numbered]:
+    """A snapshot where the reader lacks something that is stored, and the terminal event of a run that ended."""
+    stands = await bridge.in_thread(runs.standing, run_id)
+    if stands is None:
+        return [(place.last + 1, RunFailed("deleted", "The run was deleted.", False))]
+    news: list[Numbered] = []
+    ended = stands.state in ENDED
+    covered = stands.seq - 1 if ended else stands.seq
+    if stands.attempt > 0 and place.last < covered:
+        if place.last <= 0:
+            started = RunStarted(stands.conversation_id, stands.companion, stands.provider, stands.model)
+            news.append((covered, started))
+        news.append((covered, Snapshot(stands.attempt, stands.text, stands.reasoning)))
+        place.last, place.missing = covered, False
+    if ended:
+        place.missing = False
+        news.append((stands.seq, _terminal(stands)))
+    return news
+
+
+def _terminal(stands: runs.Standing) -> Event:
+    """The event that ended a run, told from its row."""
+    if stands.state == RunState.COMPLETED:
+        return RunCompleted(stands.message_id or "", stands.text)
+    if stands.state == RunState.CANCELLED:
+        return RunCancelled(stands.message_id, stands.text)
+    return RunFailed(stands.error_code, stands.error_message, runs.retryable(stands.error_code))

@@ -1,0 +1,151 @@
+"""What was said and what answers it: conversations, messages, runs."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import User, Workspace
+from agents.models import Agent
+from chat.querysets import ConversationQuerySet, MessageQuerySet, RunQuerySet
+from companions.models import Companion
+from core import ids
+
+
+class Conversation(models.Model):
+    """What a person and a companion said; a session in the native dialect."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="conversations")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="conversations")
+    companion = models.ForeignKey(Companion, on_delete=models.PROTECT, related_name="conversations")
+    title = models.CharField(max_length=200, blank=True)
+    archived = models.BooleanField(default=False)
+    last_seq = models.BigIntegerField(default=0, help_text="The last event number used by any of its runs.")
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "user", "-updated_at", "-id"], name="conversations_by_activity")]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class MessageRole(models.TextChoices):
+    """Who speaks."""
+
+    USER = "user", "User"
+    ASSISTANT = "assistant", "Assistant"
+    SYSTEM = "system", "System"
+    TOOL = "tool", "Tool"
+
+
+class Message(models.Model):
+    """One entry of a conversation; written once, when it is whole."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
+    role = models.CharField(max_length=10, choices=MessageRole)
+    content = models.TextField(blank=True)
+    parts = models.JSONField(default=list, help_text="[{type: text | reasoning, text}], in order.")
+    model = models.CharField(max_length=200, blank=True)
+    provider = models.CharField(max_length=60, blank=True)
+    usage = models.JSONField(null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["conversation", "id"], name="messages_of_conversation"),
+            models.Index(fields=["workspace", "id"], name="messages_of_workspace"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.content[:60]}"
+
+
+class RunState(models.TextChoices):
+    """queued → running → waiting_approval → running → completed | failed | cancelled."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    WAITING_APPROVAL = "waiting_approval", "Waiting for approval"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+ENDED = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+
+
+class Run(models.Model):
+    """One execution that answers a message.
+
+    `active` is the conversation's turn: one run has it, from when it may start until it ended; others of the
+    conversation stand in line as `queued` without it. `attempt` counts claims and fences a worker that slept past
+    its lease. Event numbers of attempt n begin above `seq_base + (n - 1) * ATTEMPT_SEQS`, so that numbers only ever
+    rise, whatever was lost. `draft` is the answer so far, checkpointed with `seq`, the last event it covers.
+    """
+
+    ATTEMPT_SEQS = 1_000_000
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="runs", db_index=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="runs", db_index=False)
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="runs", db_index=False)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+", db_index=False)
+    # Not a foreign key: an answer goes only with its conversation, and the check would cost an index on every run.
+    answer_id = models.UUIDField(null=True)
+    state = models.CharField(max_length=20, choices=RunState, default=RunState.QUEUED)
+    active = models.BooleanField(default=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    seq_base = models.BigIntegerField(default=0)
+    seq = models.BigIntegerField(default=0)
+    draft = models.JSONField(default=list, help_text="Parts of the answer so far.")
+    companion_type = models.CharField(max_length=60)
+    provider = models.CharField(max_length=60)
+    model = models.CharField(max_length=200)
+    worker = models.CharField(max_length=100, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(db_default=Now())
+    cancel_requested_at = models.DateTimeField(null=True)
+    usage = models.JSONField(null=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_message = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation"], condition=Q(active=True), name="one_active_run_per_conversation"
+            ),
+            models.CheckConstraint(
+                condition=Q(active=False) | ~Q(state__in=["completed", "failed", "cancelled"]),
+                name="an_ended_run_is_not_active",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["conversation", "id"], name="runs_of_conversation"),
+            models.Index(fields=["workspace", "id"], name="runs_of_workspace"),
+            models.Index(fields=["not_before"], condition=Q(state="queued", active=True), name="runs_ready"),
+            # On the id, not on the lease, which is renewed every second: an indexed column would forbid HOT updates.
+            models.Index(fields=["id"], condition=Q(state="running"), name="runs_running"),
+            models.Index(fields=["message"], name="runs_by_message"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} run {self.id}"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run came to its end, whichever."""
+        return self.state in ENDED

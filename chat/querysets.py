@@ -1,0 +1,41 @@
+"""Chainable filters over the rows of chat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models.functions import Now
+
+if TYPE_CHECKING:
+    from accounts.models import Actor
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    """Conversations."""
+
+    def visible_to(self, actor: Actor) -> ConversationQuerySet:
+        """The caller's own conversations, in the workspace that they act in."""
+        return self.filter(workspace=actor.workspace, user=actor.user)
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    """Messages."""
+
+    def visible_to(self, actor: Actor) -> MessageQuerySet:
+        """The messages of the caller's own conversations."""
+        return self.filter(workspace=actor.workspace, conversation__user=actor.user)
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Runs."""
+
+    def visible_to(self, actor: Actor) -> RunQuerySet:
+        """The runs of the caller's own conversations."""
+        return self.filter(workspace=actor.workspace, conversation__user=actor.user)
+
+    def ready(self) -> RunQuerySet:
+        """Runs that a worker may take: queued and due, or held by a worker whose lease lapsed."""
+        due = models.Q(state="queued", active=True, not_before__lte=Now())
+        lapsed = models.Q(state="running", active=True, lease_until__lt=Now())
+        return self.filter(due | lapsed)

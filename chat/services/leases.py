@@ -1,0 +1,290 @@
+"""Use cases of runs as workers see them: claim, checkpoint, finish, release, bury.
+
+Each takes or gives many runs at once, in one statement where it can, because a worker answers hundreds at a time.
+Every change is compare-and-set on the attempt: a worker that slept past its lease changes nothing. All times are
+the database's.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from agents.providers.base import ChatMessage
+from chat.models import Message, MessageRole, Run, RunState
+from chat.services import runs
+from companions import services as companions
+from core import ids
+
+Part = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run in this worker's hands, with all that answering it needs. Events are numbered above `seq`."""
+
+    run_id: UUID
+    conversation_id: UUID
+    workspace_id: UUID
+    attempt: int
+    seq: int
+    companion: str
+    provider: str
+    model: str
+    system: str
+    messages: tuple[ChatMessage, ...]
+    cancelled: bool
+    draft: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The answer so far, and the number of the last event that it covers."""
+
+    run_id: UUID
+    attempt: int
+    seq: int
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended; `seq` is the number of its terminal event."""
+
+    run_id: UUID
+    conversation_id: UUID
+    workspace_id: UUID
+    attempt: int
+    seq: int
+    state: RunState
+    parts: Sequence[Part]
+    provider: str
+    model: str
+    usage: dict[str, int | float | None] | None = None
+    error_code: str = ""
+    error_message: str = ""
+    message_id: UUID = field(default_factory=ids.new)
+
+    @property
+    def text(self) -> str:
+        """The answer's text."""
+        return "".join(part["text"] for part in self.parts if part["type"] == "text")
+
+
+# The two ways to be ready have an index each; one statement with OR would use neither.
+_QUEUED = "state = 'queued' AND active AND not_before <= clock_timestamp()"
+_LAPSED = "state = 'running' AND lease_until < clock_timestamp() AND attempt < %(attempts)s"
+_CLAIM = """
+WITH ready AS (
+    SELECT id FROM chat_run WHERE {ready} AND id <> ALL(%(held)s)
+    ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+UPDATE chat_run AS run SET
+    state = 'running', attempt = run.attempt + 1, worker = %(worker)s,
+    lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+    started_at = coalesce(run.started_at, now()),
+    seq_base = CASE WHEN run.attempt = 0 THEN conversation.last_seq ELSE run.seq_base END
+FROM ready, chat_conversation AS conversation
+WHERE run.id = ready.id AND conversation.id = run.conversation_id
+RETURNING run.id
+"""
+
+
+def claim(worker: str, *, limit: int, held: Iterable[UUID] = (), lapsed: bool = False) -> list[Claim]:
+    """Take up to `limit` runs that are ready, or whose worker's lease lapsed, skipping those already `held` here."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CLAIM.format(ready=_LAPSED if lapsed else _QUEUED),
+            {
+                "limit": limit,
+                "worker": worker,
+                "held": list(held),
+                "lease": settings.RUN_LEASE_SECONDS,
+                "attempts": settings.RUN_MAX_ATTEMPTS,
+            },
+        )
+        claimed = [row[0] for row in cursor.fetchall()]
+    return _read(claimed) if claimed else []
+
+
+_SAID = """
+SELECT run.id, said.role, said.content
+FROM chat_run AS run
+CROSS JOIN LATERAL (
+    SELECT message.id, message.role, message.content FROM chat_message AS message
+    WHERE message.conversation_id = run.conversation_id AND message.id <> run.message_id
+      AND NOT EXISTS (
+        SELECT FROM chat_run AS waiting WHERE waiting.message_id = message.id AND waiting.state = 'queued')
+    ORDER BY message.id DESC LIMIT %(limit)s) AS said
+WHERE run.id = ANY(%(runs)s) ORDER BY run.id, said.id
+"""
+
+
+def _read(claimed: list[UUID]) -> list[Claim]:
+    """All that answering these runs needs, in two queries however many they are."""
+    said: dict[UUID, list[ChatMessage]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_SAID, {"runs": claimed, "limit": settings.HISTORY_MESSAGES})
+        for run_id, role, content in cursor.fetchall():
+            said.setdefault(run_id, []).append(ChatMessage(role=role, content=content))
+    rows = Run.objects.filter(pk__in=claimed).select_related("message", "agent", "conversation__companion")
+    return [
+        Claim(
+            run_id=run.pk,
+            conversation_id=run.conversation_id,
+            workspace_id=run.workspace_id,
+            attempt=run.attempt,
+            seq=run.seq_base + (run.attempt - 1) * Run.ATTEMPT_SEQS,
+            companion=run.companion_type,
+            provider=run.provider,
+            model=run.model,
+            system=companions.compose(
+                run.conversation.companion.name,
+                run.conversation.companion.personality,
+                run.conversation.companion.tone,
+                run.agent.instructions,
+            ),
+            messages=(
+                *said.get(run.pk, ()),
+                ChatMessage(role=MessageRole.USER.value, content=run.message.content),
+            ),
+            cancelled=run.cancel_requested_at is not None,
+            draft=tuple(run.draft),
+        )
+        for run in rows
+    ]
+
+
+_CHECKPOINT = """
+UPDATE chat_run AS run SET draft = new.draft::jsonb, seq = new.seq,
+    lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(drafts)s::text[])
+    AS new(id, attempt, seq, draft)
+WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
+RETURNING run.id, run.cancel_requested_at IS NOT NULL
+"""
+
+
+def checkpoint(points: Sequence[Checkpoint]) -> dict[UUID, bool]:
+    """Store the drafts and renew the leases; gives those still held, each with whether it has been asked to stop."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CHECKPOINT,
+            {
+                "lease": settings.RUN_LEASE_SECONDS,
+                "runs": [point.run_id for point in points],
+                "attempts": [point.attempt for point in points],
+                "seqs": [point.seq for point in points],
+                "drafts": [json.dumps(point.parts) for point in points],
+            },
+        )
+        return dict(cursor.fetchall())
+
+
+_CONVERSATIONS = """
+UPDATE chat_conversation AS conversation
+SET last_seq = greatest(conversation.last_seq, new.seq), updated_at = clock_timestamp()
+FROM (SELECT id, seq FROM unnest(%(conversations)s::uuid[], %(seqs)s::bigint[]) AS new(id, seq)) AS new
+WHERE conversation.id = new.id
+"""
+_FINISH = """
+UPDATE chat_run AS run SET state = new.state, active = false, seq = new.seq, answer_id = new.answer,
+    usage = new.usage::jsonb, error_code = new.code, error_message = new.message, provider = new.provider,
+    model = new.model, draft = '[]'::jsonb, ended_at = clock_timestamp()
+FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(states)s::text[], %(answers)s::uuid[],
+    %(usages)s::text[], %(codes)s::text[], %(messages)s::text[], %(providers)s::text[], %(models)s::text[])
+    AS new(id, attempt, seq, state, answer, usage, code, message, provider, model)
+WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
+RETURNING run.id
+"""
+
+
+def finish(outcomes: Sequence[Outcome]) -> set[UUID]:
+    """End these runs and store their answers in one transaction; gives those that were still this worker's to end."""
+    outcomes = sorted(outcomes, key=lambda outcome: outcome.conversation_id)
+    conversations = [outcome.conversation_id for outcome in outcomes]
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # Conversations first and in order: whoever locks a run has locked its conversation before.
+            cursor.execute("SELECT FROM chat_conversation WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [conversations])
+            cursor.execute(
+                _FINISH,
+                {
+                    "runs": [outcome.run_id for outcome in outcomes],
+                    "attempts": [outcome.attempt for outcome in outcomes],
+                    "seqs": [outcome.seq for outcome in outcomes],
+                    "states": [outcome.state.value for outcome in outcomes],
+                    "answers": [outcome.message_id if outcome.parts else None for outcome in outcomes],
+                    "usages": [json.dumps(outcome.usage) if outcome.usage else None for outcome in outcomes],
+                    "codes": [outcome.error_code for outcome in outcomes],
+                    "messages": [outcome.error_message for outcome in outcomes],
+                    "providers": [outcome.provider for outcome in outcomes],
+                    "models": [outcome.model for outcome in outcomes],
+                },
+            )
+            ended = {row[0] for row in cursor.fetchall()}
+            mine = [outcome for outcome in outcomes if outcome.run_id in ended]
+            cursor.execute(
+                _CONVERSATIONS,
+                {
+                    "conversations": [outcome.conversation_id for outcome in mine],
+                    "seqs": [outcome.seq for outcome in mine],
+                },
+            )
+        Message.objects.bulk_create([_answer(outcome) for outcome in mine if outcome.parts])
+        runs.promote([outcome.conversation_id for outcome in mine])
+    return ended
+
+
+def _answer(outcome: Outcome) -> Message:
+    """The answer as it is kept; one that was cut short says so."""
+    whole = outcome.state == RunState.COMPLETED
+    return Message(
+        id=outcome.message_id,
+        workspace_id=outcome.workspace_id,
+        conversation_id=outcome.conversation_id,
+        role=MessageRole.ASSISTANT,
+        content=outcome.text,
+        parts=list(outcome.parts),
+        provider=outcome.provider,
+        model=outcome.model,
+        usage=outcome.usage,
+        metadata={} if whole else {"incomplete": outcome.state.value},
+    )
+
+
+def release(held: Iterable[tuple[UUID, int]]) -> int:
+    """Give runs back before their end, because this worker stops: another begins them anew. Gives how many."""
+    given = 0
+    for run_id, attempt in held:
+        given += Run.objects.filter(pk=run_id, attempt=attempt, state=RunState.RUNNING).update(
+            state=RunState.QUEUED, not_before=Now(), lease_until=None
+        )
+        runs.ring(run_id)
+    return given
+
+
+def buried(limit: int = 100) -> list[Outcome]:
+    """Outcomes for runs whose last permitted attempt died: they end as failed, with what was said kept."""
+    dead = Run.objects.filter(state=RunState.RUNNING, lease_until__lt=Now(), attempt__gte=settings.RUN_MAX_ATTEMPTS)[
+        :limit
+    ]
+    return [
+        Outcome(
+            run_id=run.pk,
+            conversation_id=run.conversation_id,
+            workspace_id=run.workspace_id,
+            attempt=run.attempt,
+            seq=run.seq_base + run.attempt * Run.ATTEMPT_SEQS,
+            state=RunState.FAILED,
+            parts=run.draft,
+            provider=run.provider,
+            model=run.model,
+            error_code="gave_up",
+            error_message=f"The run's worker died {run.attempt} times; it is not tried again.",
+        )
+        for run in dead
+    ]

@@ -1,0 +1,229 @@
+"""Use cases of runs as people see them: start, cancel, and how one stands."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from accounts.models import Actor
+from agents.brain import Choice
+from chat import eventlog
+from chat.models import Conversation, Message, MessageRole, Run, RunState
+from core import ids, queue
+from core.errors import Conflict, NotFound
+
+ring = queue.doorbell("chat.execute_run")
+
+
+class OnConflict(StrEnum):
+    """What a message does that finds its conversation busy."""
+
+    REJECT = "reject"
+    QUEUE = "queue"
+    INTERRUPT = "interrupt"
+
+
+class ConversationBusy(Conflict):
+    """The conversation has an active run; `run_id` in the problem names it."""
+
+    code = "conversation_busy"
+    title = "The conversation is busy"
+
+
+class UnknownRun(NotFound):
+    """No run of the caller's has this id."""
+
+    code = "unknown_run"
+    title = "There is no such run"
+
+
+def start(
+    conversation: Conversation,
+    *,
+    text: str,
+    by: Actor,
+    choice: Choice,
+    on_conflict: OnConflict = OnConflict.REJECT,
+    metadata: dict[str, object] | None = None,
+    run_id: UUID | None = None,
+    also: Callable[[Run], None] | None = None,
+) -> Run:
+    """Store the message and the run that answers it, and wake a worker once that is committed.
+
+    `also` is called in the same transaction. A conversation that is not stored yet is stored with them. Raises
+    ConversationBusy where another run has the conversation's turn and the message may neither wait nor interrupt.
+    """
+    fresh = conversation._state.adding
+    message = Message(
+        id=ids.new(),
+        workspace_id=conversation.workspace_id,
+        conversation=conversation,
+        role=MessageRole.USER,
+        content=text,
+        parts=[{"type": "text", "text": text}],
+        metadata=metadata or {},
+    )
+    run = Run(
+        id=run_id or ids.new(),
+        workspace_id=conversation.workspace_id,
+        conversation=conversation,
+        agent_id=conversation.companion.agent_id,
+        message=message,
+        companion_type=conversation.companion.type,
+        provider=choice.provider.name,
+        model=choice.model,
+    )
+    try:
+        with transaction.atomic():
+            if fresh:
+                conversation.title = conversation.title or _title(text)
+                conversation.save(force_insert=True)
+            elif on_conflict is not OnConflict.REJECT:
+                _stand_in_line(conversation, run, interrupt=on_conflict is OnConflict.INTERRUPT, by=by)
+            message.save(force_insert=True)
+            run.save(force_insert=True)
+            if not fresh:
+                Conversation.objects.filter(pk=conversation.pk).update(updated_at=Now())
+            if also is not None:
+                also(run)
+            if run.active:
+                ring(run.pk)
+    except IntegrityError as error:
+        if "one_active_run_per_conversation" not in str(error):
+            raise
+        raise _busy(conversation) from None
+    return run
+
+
+def cancel(run: Run, *, by: Actor) -> None:
+    """Ask that the run stop. One that waits in line ends here; one under way is stopped by its worker."""
+    with transaction.atomic():
+        conversation = Conversation.objects.select_for_update().filter(pk=run.conversation_id).first()
+        if conversation is not None:
+            _cancel_locked(run, conversation, by=by)
+
+
+def get(run_id: UUID, *, by: Actor) -> Run:
+    """The caller's run; raises UnknownRun."""
+    found = Run.objects.visible_to(by).select_related("conversation").filter(pk=run_id).first()
+    if found is None:
+        raise UnknownRun(f"No run {run_id} is yours.")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a run stands in the database: the truth that a reader falls back to when the log cannot serve it."""
+
+    state: RunState
+    attempt: int
+    seq: int
+    text: str
+    reasoning: str
+    message_id: str | None
+    error_code: str
+    error_message: str
+    provider: str
+    model: str
+    companion: str
+    conversation_id: str
+
+
+def standing(run_id: str) -> Standing | None:
+    """The run as the database has it, or None where it has been deleted."""
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        return None
+    answer = Message.objects.filter(pk=run.answer_id).first() if run.answer_id else None
+    parts = answer.parts if answer else run.draft
+    return Standing(
+        state=RunState(run.state),
+        attempt=run.attempt,
+        seq=run.seq,
+        text="".join(part["text"] for part in parts if part["type"] == "text"),
+        reasoning="".join(part["text"] for part in parts if part["type"] == "reasoning"),
+        message_id=str(run.answer_id) if run.answer_id else None,
+        error_code=run.error_code,
+        error_message=run.error_message,
+        provider=run.provider,
+        model=run.model,
+        companion=run.companion_type,
+        conversation_id=str(run.conversation_id),
+    )
+
+
+_RETRYABLE = frozenset(
+    {
+        "gave_up",
+        "internal_error",
+        "turn_too_long",
+        "brain_unavailable",
+        "provider_rate_limited",
+        "provider_unavailable",
+        "provider_error",
+        "stream_cut",
+        "stream_malformed",
+        "first_token_timeout",
+        "stalled",
+    }
+)
+
+
+def retryable(error_code: str) -> bool:
+    """Whether the same message may be sent again with hope after a run failed with this code."""
+    return error_code in _RETRYABLE
+
+
+def promote(conversation_ids: list[UUID]) -> None:
+    """Give each conversation's turn to the run that has waited longest in its line."""
+    heads = (
+        Run.objects.filter(conversation__in=conversation_ids, state=RunState.QUEUED, active=False)
+        .order_by("conversation", "id")
+        .distinct("conversation")
+        .values_list("pk", flat=True)
+    )
+    for pk in list(heads):
+        if Run.objects.filter(pk=pk, state=RunState.QUEUED, active=False).update(active=True, not_before=Now()):
+            ring(pk)
+
+
+def _stand_in_line(conversation: Conversation, run: Run, *, interrupt: bool, by: Actor) -> None:
+    """Take the turn if it is free, else wait for it, stopping who has it where that is asked."""
+    locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
+    holder = Run.objects.filter(conversation=conversation, active=True).first()
+    if holder is not None and interrupt:
+        _cancel_locked(holder, locked, by=by)
+        for waiting in Run.objects.filter(conversation=conversation, state=RunState.QUEUED, active=False):
+            _cancel_locked(waiting, locked, by=by)
+        holder = Run.objects.filter(conversation=conversation, active=True).first()
+    run.active = holder is None
+
+
+def _cancel_locked(run: Run, conversation: Conversation, *, by: Actor) -> None:
+    """Cancel under the conversation's lock."""
+    waiting = Run.objects.filter(pk=run.pk, state__in=[RunState.QUEUED, RunState.WAITING_APPROVAL])
+    seq = max(run.seq, run.seq_base + run.attempt * Run.ATTEMPT_SEQS, conversation.last_seq) + 1
+    if waiting.update(state=RunState.CANCELLED, active=False, cancel_requested_at=Now(), ended_at=Now(), seq=seq):
+        conversation.last_seq = seq
+        conversation.save(update_fields=["last_seq"])
+        promote([run.conversation_id])
+        transaction.on_commit(lambda: eventlog.tell_cancelled(run, seq=seq, by=str(by.user)), robust=True)
+    elif Run.objects.filter(pk=run.pk, state=RunState.RUNNING).update(cancel_requested_at=Now()):
+        transaction.on_commit(lambda: eventlog.ask_to_stop(run.pk), robust=True)
+
+
+def _busy(conversation: Conversation) -> ConversationBusy:
+    holder = Run.objects.filter(conversation=conversation, active=True).first()
+    return ConversationBusy(
+        "Another message is being answered. Wait for it, cancel its run, or send on_conflict `queue` or `interrupt`.",
+        extra={"run_id": str(holder.pk)} if holder else {},
+    )
+
+
+def _title(text: str) -> str:
+    """The first line of what was said, cut to a title's length."""
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return first if len(first) <= 80 else first[:79].rstrip() + "…"

@@ -1,0 +1,78 @@
+"""Serving a run to its watcher: headers, keep-alives and closing of an SSE stream, or one answer folded from it."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+from django.http import HttpResponse, StreamingHttpResponse
+
+from agents.events import Event
+from chat.following import Numbered
+from core.handler import Later
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+class Encoder(Protocol):
+    """What a dialect brings: events in, bytes out."""
+
+    def sse(self, seq: int, event: Event) -> bytes:
+        """The event's frames."""
+
+
+def sse(
+    batches: AsyncIterator[list[Numbered]],
+    encoder: Encoder,
+    *,
+    fault: bytes,
+    first: bytes = b"",
+) -> StreamingHttpResponse:
+    """A response that streams these events; `first` goes out before them, `fault` ends it if we break."""
+    response = StreamingHttpResponse(
+        _frames(batches, encoder, fault=fault, first=first), content_type="text/event-stream; charset=utf-8"
+    )
+    response["Cache-Control"] = "no-cache, no-transform"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+async def _frames(
+    batches: AsyncIterator[list[Numbered]], encoder: Encoder, *, fault: bytes, first: bytes
+) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    encode = encoder.sse
+    try:
+        async for batch in batches:
+            if not batch:
+                yield KEEP_ALIVE
+                continue
+            frames = b"".join([encode(seq, event) for seq, event in batch])
+            if frames:
+                yield frames
+    except Exception:
+        log.exception("a stream broke")
+        yield fault
+    finally:
+        await batches.aclose()  # type: ignore[attr-defined]
+
+
+def answer(
+    batches: AsyncIterator[list[Numbered]], render: Callable[[Event], Awaitable[tuple[int, Any]]]
+) -> HttpResponse:
+    """A response whose one JSON body is the fold of the same events: it is made when the last of them has come."""
+
+    async def fold() -> tuple[int, Any]:
+        last: Event | None = None
+        try:
+            async for batch in batches:
+                if batch:
+                    last = batch[-1][1]
+        finally:
+            await batches.aclose()  # type: ignore[attr-defined]
+        assert last is not None, "a followed run always ends with an event"
+        return await render(last)
+
+    return Later(fold)

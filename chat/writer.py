@@ -1,0 +1,198 @@
+"""The worker's end of the event log: events of all its runs, gathered for a moment and appended in one round trip.
+
+The first words of an answer go out at once. Later ones wait for the window, which grows with the number of runs up
+to `EVENT_WINDOW_MS`, and neighbouring deltas become one event: the more a worker does, the less each token costs.
+While Valkey is away events are kept; when it is back, each run first appends a snapshot of what it had said, because
+nobody can tell how much of its log survived.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from redis.exceptions import RedisError, ResponseError
+
+from agents.events import Event, ReasoningDelta, Snapshot, TextDelta
+from chat.eventlog import APPEND, Batch, arguments
+from core import valkey
+
+log = logging.getLogger(__name__)
+
+PER_RUN_MS = 0.4  # how much each active run widens the window
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5)
+
+
+class RunLog:
+    """One attempt's events on their way to the log, and the answer so far."""
+
+    __slots__ = (
+        "_pending",
+        "_run",
+        "_writer",
+        "attempt",
+        "closed",
+        "fenced",
+        "lost",
+        "parts",
+        "seq",
+        "spoke",
+    )
+
+    def __init__(self, writer: "Writer", run_id: UUID, conversation_id: UUID, attempt: int, seq: int) -> None:
+        self._writer = writer
+        self._run = (str(run_id), str(conversation_id))
+        self._pending: list[Event] = []
+        self.attempt = attempt
+        self.seq = seq
+        """The number of the last event handed to the log."""
+        self.parts: list[dict[str, Any]] = []
+        """The answer as far as it is numbered: texts as lists of pieces, joined when they are read."""
+        self.spoke = False
+        self.lost = False
+        self.closed = False
+        self.fenced: Callable[[], None] | None = None
+
+    def append(self, event: Event) -> None:
+        """Put an event behind those that wait; a delta joins the delta before it."""
+        pending = self._pending
+        first = not self.spoke
+        if isinstance(event, TextDelta | ReasoningDelta):
+            self.spoke = True
+            if pending and type(pending[-1]) is type(event):
+                pending[-1] = type(event)(pending[-1].text + event.text)  # type: ignore[union-attr]
+                return
+        pending.append(event)
+        self._writer.wants(self, at_once=first or not isinstance(event, TextDelta | ReasoningDelta))
+
+    def draft(self) -> list[dict[str, str]]:
+        """The parts of the answer up to `seq`."""
+        return [{"type": part["type"], "text": "".join(part["pieces"])} for part in self.parts]
+
+    def settle(self) -> None:
+        """Number all that waits and send it on, so that `draft` is the whole answer and `seq` its end."""
+        batch = self.take()
+        if batch is not None:
+            self._writer.send(self, batch)
+
+    def take(self) -> Batch | None:
+        """The next batch, numbered; what it holds counts as said from now on."""
+        events = self._pending
+        if self.lost and not self.closed:
+            parts = self.draft()
+            text = "".join(part["text"] for part in parts if part["type"] == "text")
+            reasoning = "".join(part["text"] for part in parts if part["type"] == "reasoning")
+            events = [Snapshot(self.attempt, text, reasoning), *events]
+        self.lost = False
+        if not events:
+            return None
+        batch = Batch(*self._run, self.seq + 1, events)
+        self.seq += len(events)
+        self._absorb(self._pending)
+        self._pending = []
+        return batch
+
+    def _absorb(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, TextDelta | ReasoningDelta):
+                kind = "text" if isinstance(event, TextDelta) else "reasoning"
+                if not self.parts or self.parts[-1]["type"] != kind:
+                    self.parts.append({"type": kind, "pieces": []})
+                self.parts[-1]["pieces"].append(event.text)
+
+
+class Writer:
+    """Appends the batches of all runs of this process; belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._client = valkey.async_client()
+        self._script = self._client.register_script(APPEND)
+        self._runs: set[RunLog] = set()
+        self._dirty: set[RunLog] = set()
+        self._outbox: list[tuple[RunLog, Batch]] = []
+        self._urgent = asyncio.Event()
+        self._some = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._flush_for_ever())
+
+    def open(self, run_id: UUID, conversation_id: UUID, attempt: int, seq: int) -> RunLog:
+        """The log of an attempt whose events are numbered above `seq`."""
+        run = RunLog(self, run_id, conversation_id, attempt, seq)
+        self._runs.add(run)
+        return run
+
+    def close(self, run: RunLog) -> None:
+        """The attempt is over and stored: what still waits goes out, and no snapshot is needed any more."""
+        run.closed = True
+        self._runs.discard(run)
+
+    def wants(self, run: RunLog, *, at_once: bool) -> None:
+        """Note that a run has events waiting."""
+        self._dirty.add(run)
+        self._some.set()
+        if at_once:
+            self._urgent.set()
+
+    def send(self, run: RunLog, batch: Batch) -> None:
+        """Take a batch that is numbered already."""
+        self._outbox.append((run, batch))
+        self._some.set()
+        self._urgent.set()
+
+    @property
+    def window(self) -> float:
+        """Seconds that deltas are gathered for now."""
+        return min(settings.EVENT_WINDOW_MS, len(self._runs) * PER_RUN_MS) / 1000
+
+    async def stop(self) -> None:
+        """Append what waits and end."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._flush()
+        await self._client.aclose()
+
+    async def _flush_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        failures, flushed = 0, 0.0
+        while True:
+            await self._some.wait()
+            left = flushed + self.window - loop.time()
+            if left > 0 and not self._urgent.is_set():
+                timer = loop.call_later(left, self._urgent.set)
+                await self._urgent.wait()
+                timer.cancel()
+            flushed = loop.time()
+            if await self._flush():
+                failures = 0
+            else:
+                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+
+    async def _flush(self) -> bool:
+        """Append all that waits; False where Valkey did not answer, in which case every run tells its text again."""
+        self._some.clear()
+        self._urgent.clear()
+        dirty, self._dirty = self._dirty, set()
+        outbox, self._outbox = self._outbox, []
+        taken = outbox + [(run, batch) for run in dirty if (batch := run.take()) is not None]
+        if not taken:
+            return True
+        keys, args = arguments([batch for _, batch in taken])
+        try:
+            results = await self._script(keys=keys, args=args)
+        except ResponseError:
+            log.exception("Valkey refused to append events")
+            results = None
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("events could not be appended; they are kept", extra={"error": str(error)})
+            results = None
+        if results is None:
+            for run in {*self._runs, *dirty}:
+                run.lost = True
+                self.wants(run, at_once=True)
+            return False
+        for (run, _), written in zip(taken, results, strict=True):
+            if not written and run.fenced is not None:
+                run.fenced()
+        return True

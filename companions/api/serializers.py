@@ -1,0 +1,61 @@
+"""What the API says of companions, and what it takes for their personas."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rest_framework import serializers
+
+from companions.models import Companion, Layer
+from core.serializers import StrictSerializer
+
+TOOL_NAME = r"^[A-Za-z0-9_.:/*-]{1,100}$"
+
+
+class CompanionOut(serializers.ModelSerializer[Companion]):
+    """A companion."""
+
+    agent = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    memory_layers = serializers.ListField(child=serializers.ChoiceField(choices=Layer.choices))
+    tools_allowed = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = Companion
+        fields = (
+            "type", "name", "description", "agent", "personality", "tone", "memory_layers", "tools_allowed",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class CompanionsOut(serializers.Serializer[dict[str, Any]]):
+    """The companions that the caller can talk to."""
+
+    companions = CompanionOut(many=True)
+
+
+def no_twins(values: Sequence[str]) -> None:
+    """Refuses a list in which something stands twice."""
+    if len(set(values)) != len(values):
+        raise serializers.ValidationError("Each may stand here once.", code="repeated")
+
+
+class CompanionConfig(StrictSerializer):
+    """The parts of a persona to change; what is left out stays as it is."""
+
+    personality = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
+    tone = serializers.CharField(max_length=200, allow_blank=True, required=False)
+    memory_layers = serializers.ListField(
+        child=serializers.ChoiceField(choices=Layer.choices), max_length=len(Layer), required=False, validators=[no_twins]
+    )
+    tools_allowed = serializers.ListField(
+        child=serializers.RegexField(TOOL_NAME),
+        max_length=200,
+        required=False,
+        validators=[no_twins],
+        help_text="Names of the agent's tools; empty: all of them.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuses a body that changes nothing, which is a mistake."""
+        if not attrs:
+            raise serializers.ValidationError(f"Send at least one of {', '.join(self.fields)}.", code="required")
+        return attrs

@@ -1,0 +1,67 @@
+"""What a companion is told about itself, and how its persona is changed."""
+
+from dataclasses import dataclass, fields
+
+from accounts.models import Actor, Role
+from companions.models import Companion
+from core.errors import Forbidden, NotFound
+
+
+class UnknownCompanion(NotFound):
+    """There is no companion of this type in the workspace."""
+
+    code = "unknown_companion"
+    title = "There is no such companion"
+
+
+class NotAManager(Forbidden):
+    """The person's role does not carry this."""
+
+    code = "role_required"
+    default_detail = "Only a manager or an admin of the workspace may change a companion."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persona:
+    """The parts of a persona that may be changed; None leaves a part as it is."""
+
+    personality: str | None = None
+    tone: str | None = None
+    memory_layers: list[str] | None = None
+    tools_allowed: list[str] | None = None
+
+
+def compose(companion_name: str, personality: str, tone: str, instructions: str) -> str:
+    """The system prompt: who the companion is, how it speaks, what it is for; empty parts leave nothing behind."""
+    parts = [f"You are {companion_name}." if companion_name else "", personality.strip()]
+    parts += [f"Tone: {tone.strip()}" if tone.strip() else "", instructions.strip()]
+    return "\n\n".join(part for part in parts if part)
+
+
+def find(actor: Actor, type_: str) -> Companion:
+    """The caller's companion of this type; raises UnknownCompanion."""
+    try:
+        return Companion.objects.visible_to(actor).select_related("agent").get(type=type_)
+    except Companion.DoesNotExist:
+        raise UnknownCompanion(f"There is no companion of type {type_[:60]!r} in this workspace.") from None
+
+
+def default(actor: Actor) -> Companion:
+    """The companion that answers where nobody named one: the workspace's first; raises UnknownCompanion."""
+    first = Companion.objects.visible_to(actor).select_related("agent").order_by("created_at", "id").first()
+    if first is None:
+        raise UnknownCompanion("This workspace has no companion yet.")
+    return first
+
+
+def configure(companion: Companion, persona: Persona, *, by: Actor) -> Companion:
+    """Change a companion's persona; raises NotAManager for whoever is neither manager nor admin."""
+    if not by.may(Role.MANAGER):
+        raise NotAManager
+    changes = {
+        field.name: value for field in fields(persona) if (value := getattr(persona, field.name)) is not None
+    }
+    for name, value in changes.items():
+        setattr(companion, name, value)
+    companion.save(update_fields=[*changes, "updated_at"])
+    return companion

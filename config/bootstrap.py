@@ -1,0 +1,131 @@
+"""What must stand before Django loads: the data directory, the secret key, and servers to talk to.
+
+`python -m config.bootstrap PROGRAM …` runs any program with them.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from core import embedded, embedded_home
+from core.embedded_home import EmbeddedError
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# Commands that ask no server anything; `up` starts its own.
+SERVERLESS = {"check", "collectstatic", "diffsettings", "findstatic", "help", "spectacular", "up", "version"}
+
+
+def data_dir() -> Path:
+    """DATA_DIR, made if it is not there and named in the environment by its full path; raises OSError."""
+    folder = Path(os.environ.get("DATA_DIR", "").strip() or BASE_DIR / ".data").resolve()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ["DATA_DIR"] = str(folder)
+    return folder
+
+
+def secret_key(folder: Path) -> None:
+    """Set SECRET_KEY, where it is unset, to the one kept in a data directory; it is made once."""
+    if os.environ.get("SECRET_KEY", "").strip():
+        return
+    path = folder / "secret_key"
+    if not path.exists():
+        scratch = folder / f"secret_key.{os.getpid()}"
+        with open(scratch, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_urlsafe(48))
+        with contextlib.suppress(FileExistsError):  # another process was first; its key is the one
+            os.link(scratch, path)
+        scratch.unlink()
+    os.environ["SECRET_KEY"] = path.read_text().strip()
+
+
+def unset(name: str) -> bool:
+    """Whether an environment variable is missing or blank."""
+    return not os.environ.get(name, "").strip()
+
+
+def embedded_servers(folder: Path) -> tuple[Path, list[embedded.Server]]:
+    """The servers that stand in for an unset DATABASE_URL or REDIS_URL, and the lock to hold while they run.
+
+    Both variables are set afterwards. The servers are not started.
+    """
+    servers: list[embedded.Server] = []
+    if not (unset("DATABASE_URL") or unset("REDIS_URL")):
+        return folder / "servers.lock", servers
+    place = embedded_home.find(folder)
+    if unset("DATABASE_URL"):
+        os.environ["DATABASE_URL"] = place.database_url
+        servers.append(embedded.postgres(place))
+    if unset("REDIS_URL"):
+        os.environ["REDIS_URL"] = place.redis_url
+        servers.append(embedded.valkey(place))
+    return place.path / "servers.lock", servers
+
+
+def log_file(folder: Path, name: str) -> Path:
+    """Where a process of this data directory writes what it prints."""
+    logs = folder / "logs"
+    logs.mkdir(mode=0o700, exist_ok=True)
+    return logs / f"{name}.log"
+
+
+@contextlib.contextmanager
+def environment(program: str) -> Iterator[None]:
+    """Servers for a program: those of a running `make up`, else its own; raises EmbeddedError."""
+    if unset("DATABASE_URL") or (data_dir() / "secret_key").exists():
+        secret_key(data_dir())
+    lock, servers = embedded_servers(data_dir())
+    with contextlib.ExitStack() as stack:
+        try:
+            if servers:
+                stack.enter_context(embedded_home.exclusive(lock, program))
+        except embedded_home.InUseError:
+            _wait_for(servers)
+        else:
+            output = stack.enter_context(log_file(data_dir(), "servers").open("ab"))
+            stack.enter_context(embedded.running(servers, output))
+        yield
+
+
+def _wait_for(servers: list[embedded.Server]) -> None:
+    deadline = time.monotonic() + 60
+    while not all(server.ready() for server in servers):
+        if time.monotonic() > deadline:
+            raise EmbeddedError("the servers that another process started do not answer")
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def django_command(argv: list[str]) -> Iterator[None]:
+    """What a `manage.py` command needs; exits with a message where it cannot be had."""
+    command = argv[1] if len(argv) > 1 else "help"
+    try:
+        if command in SERVERLESS or command.startswith("-"):
+            secret_key(data_dir())
+            yield
+        else:
+            with environment(f"manage.py {command}"):
+                yield
+    except EmbeddedError as error:
+        sys.exit(f"Countersign: {error}")
+
+
+def main() -> int:
+    """Run a program with servers to talk to, and end as it ends."""
+    with environment(" ".join(sys.argv[1:4])):
+        child = subprocess.Popen(sys.argv[1:])
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the program itself
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        return child.wait()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except EmbeddedError as error:
+        sys.exit(f"Countersign: {error}")

@@ -1,0 +1,220 @@
+"""Settings: every one has a default that is safe for one machine; `docs/settings.md` lists the variables."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env
+from core import logs
+
+VERSION = "0.1.0"
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
+
+DEBUG = env.flag("DEBUG")
+SECRET_KEY = env.text("SECRET_KEY")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY is not set. `make up` makes one; elsewhere set a long random text.")
+# Keys that seal provider secrets, newest first; the first seals, all open. Derived from SECRET_KEY when unset.
+SEALING_KEYS = env.listing("SEALING_KEYS", [])
+ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
+
+DATABASE_URL = env.text("DATABASE_URL")
+REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
+
+INSTALLED_APPS = [
+    "daphne",  # gives runserver ASGI; `make up` serves with uvicorn, measured 2.4 times cheaper
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "channels",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "core",
+    "accounts",
+    "approvals",
+    "agents",
+    "companions",
+    "memory",
+    "chat",
+    "config",
+]
+
+# The whole chain is synchronous and runs in one thread per request: see core/handler.py.
+MIDDLEWARE = [
+    "core.middleware.RequestContext",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+APPEND_SLASH = False  # every path works with and without a trailing slash, with no redirect
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {
+    "default": {
+        **dj_database_url.parse(DATABASE_URL or "postgresql://localhost/countersign"),
+        # Connections belong to the threads of core.bridge, which are as many as WEB_THREADS and live as long as
+        # the process, so they may be kept: one thread, one connection, found dead without a query.
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": False,
+        "DISABLE_SERVER_SIDE_CURSORS": env.flag("PGBOUNCER"),
+    }
+}
+WEB_THREADS = env.integer("WEB_THREADS", 8, low=1, high=256)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["accounts.passwords.Argon2"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LOGGING = logs.config(env.text("LOG_LEVEL", "INFO"))
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = False
+
+# Limits of the wire contract. Bodies over their cap are refused with 413 before they are parsed.
+BODY_LIMIT = 1_000_000
+BODY_LIMIT_IMAGES = 12_000_000
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT_IMAGES
+MESSAGE_LIMIT = 200_000
+TITLE_LIMIT = 200
+METADATA_LIMIT = 16_384
+JSON_DEPTH_LIMIT = 64
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "core.problems.csrf_failure"
+HTTPS = env.flag("HTTPS")  # set where a proxy terminates TLS: cookies become secure, HSTS is sent
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.ApiKeyAuthentication",
+        "accounts.authentication.JwtAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasWorkspace"],
+    "DEFAULT_PARSER_CLASSES": ["core.jsonbody.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.limits.Limit"],
+    "EXCEPTION_HANDLER": "core.problems.handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Countersign",
+    "DESCRIPTION": "AI companions whose actions are countersigned.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/v1",
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "UPDATE_LAST_LOGIN": False,
+    "ALGORITHM": "HS256",
+    "ISSUER": "countersign",
+    "AUTH_HEADER_TYPES": ("Bearer",),
+}
+
+# Celery is a doorbell: a message carries a row's id, the row is the truth. See docs/decisions/0003.
+# Celery has its own way to write the address of a Unix socket, which the embedded Valkey has.
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "runs"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {"housekeep": {"task": "chat.housekeep", "schedule": timedelta(hours=1)}}
+
+# The run: who holds it, how long, how often. All times are the database's.
+RUN_LEASE_SECONDS = env.seconds("RUN_LEASE_SECONDS", 8.0, low=1)
+RUN_SWEEP_SECONDS = env.seconds("RUN_SWEEP_SECONDS", 2.0, low=0.1)
+RUN_CHECKPOINT_SECONDS = env.seconds("RUN_CHECKPOINT_SECONDS", 1.0, low=0.1)
+RUN_MAX_ATTEMPTS = env.integer("RUN_MAX_ATTEMPTS", 3, low=1)
+RUN_WALL_SECONDS = env.seconds("RUN_WALL_SECONDS", 900.0)
+DRAIN_SECONDS = env.seconds("DRAIN_SECONDS", 10.0)  # a worker that stops gives its runs so long to end
+RUN_CAPACITY = env.integer("RUN_CAPACITY", 600, low=1)  # runs that one worker process answers at once
+EVENT_WINDOW_MS = env.integer("EVENT_WINDOW_MS", 40, low=0, high=40)
+EVENT_LOG_SECONDS = env.seconds("EVENT_LOG_SECONDS", 3600.0)
+KEEP_ALIVE_SECONDS = env.seconds("KEEP_ALIVE_SECONDS", 15.0, low=0.1)
+HISTORY_MESSAGES = env.integer("HISTORY_MESSAGES", 50, low=1)
+ANSWER_LIMIT = env.integer("ANSWER_LIMIT", 1_000_000)  # characters of one answer; more ends the run
+
+# Providers from the environment: see agents/brain.py.
+PROVIDER_CONNECT_SECONDS = env.seconds("PROVIDER_CONNECT_SECONDS", 5.0)
+PROVIDER_FIRST_TOKEN_SECONDS = env.seconds("PROVIDER_FIRST_TOKEN_SECONDS", 60.0)
+PROVIDER_BETWEEN_TOKENS_SECONDS = env.seconds("PROVIDER_BETWEEN_TOKENS_SECONDS", 30.0)
+OPENAI_API_KEY = env.text("OPENAI_API_KEY")
+OPENAI_BASE_URL = env.text("OPENAI_BASE_URL")
+GROQ_API_KEY = env.text("GROQ_API_KEY")
+OPENROUTER_API_KEY = env.text("OPENROUTER_API_KEY")
+OLLAMA_HOST = env.text("OLLAMA_HOST")
+REHEARSAL = env.flag("REHEARSAL", True)  # the offline provider; off, a workspace without a provider has no Brain
+
+# Requests a minute, per key and person; the limiter is atomic on Valkey (accounts/limits.py).
+LIMITS = {
+    "login": env.integer("LIMIT_LOGIN", 10),
+    "chat": env.integer("LIMIT_CHAT", 6000),
+    "read": env.integer("LIMIT_READ", 12000),
+    "write": env.integer("LIMIT_WRITE", 6000),
+}

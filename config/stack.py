@@ -1,0 +1,172 @@
+"""`make up`: the whole of Countersign on this machine, under one supervisor.
+
+It is small on purpose and does not load Django: the processes that it starts do.
+"""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import IO
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config import bootstrap, env
+from config.supervisor import Part, StartError, StoppedError, Supervisor, say
+from core import embedded, embedded_child, embedded_home
+
+ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # how to reach a server that listens on every address
+
+
+def _server_part(server: embedded.Server) -> Part:
+    return Part(server.name, server.start, server.stop_signal, 30.0, foundation=True)
+
+
+def _program_part(name: str, argv: Iterable[str], environ: Mapping[str, str]) -> Part:
+    command = [sys.executable, "-m", *argv]
+    # Many threads that each keep an arena of their own are the larger part of a process's memory.
+    surroundings = {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1", **environ}
+
+    def launch(output: IO[bytes]) -> "subprocess.Popen[bytes]":
+        return embedded_child.start(command, output=output, env=surroundings, cwd=bootstrap.BASE_DIR)
+
+    return Part(name, launch, signal.SIGTERM, 8.0)
+
+
+def web(name: str, host: str, port: int, environ: Mapping[str, str]) -> Part:
+    """A web process."""
+    argv = ["uvicorn", "config.asgi:application", "--host", host, "--port", str(port), "--lifespan", "off"]
+    argv += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"]
+    argv += ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "5"]
+    return _program_part(name, argv, environ)
+
+
+def worker(name: str, environ: Mapping[str, str]) -> Part:
+    """A worker process."""
+    argv = ["celery", "-A", "config", "worker", f"--hostname={name}@%h", "--queues=runs", "--loglevel=INFO"]
+    argv += ["--pool=threads", "--concurrency=4", "--without-gossip", "--without-mingle"]
+    return _program_part(name, [*argv, "--without-heartbeat"], environ)
+
+
+def scheduler(name: str, environ: Mapping[str, str]) -> Part:
+    """The one process that rings the doorbells whose time has come."""
+    schedule = Path(environ["DATA_DIR"]) / "schedule"
+    return _program_part(
+        name, ["celery", "-A", "config", "beat", f"--schedule={schedule}", "--pidfile="], environ
+    )
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        advice = "Choose another: make up PORT=8001"
+        raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}. {advice}") from None
+
+
+def _healthy(host: str, port: int) -> bool:
+    connection = HTTPConnection(ANY_HOST.get(host, host), port, timeout=5)
+    try:
+        connection.request("GET", "/v1/ai/health", headers={"Host": "localhost"})
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _summary(base_url: str, folder: Path) -> str:
+    lines = [f"Countersign is ready at {base_url}", ""]
+    demo = folder / "demo.json"
+    if demo.is_file():
+        facts = json.loads(demo.read_text())
+        admin = facts["users"]["admin"]
+        body = '{"message":"Explain my server architecture","companion":"smart-home","stream":true}'
+        key = facts["keys"]["secret"]
+        lines += [
+            f"  Admin     {base_url}/admin/   {admin['email']}   {admin['password']}",
+            f"  API docs  {base_url}/api/docs/",
+            f"  Logins    {shlex.quote(str(demo))}",
+            f"  Logs      {shlex.quote(str(folder / 'logs'))}",
+            "",
+            f"  curl -N -X POST {base_url}/v1/ai/chat -H 'Authorization: Bearer {key}' "
+            f"-H 'Content-Type: application/json' -d '{body}'",
+            "",
+        ]
+    return "\n".join([*lines, "Ctrl-C stops everything."])
+
+
+def _bring_up(supervisor: Supervisor, servers: list[embedded.Server], host: str, port: int) -> str:
+    for server in servers:
+        say(f"Starting {server.name} …")
+        supervisor.start(_server_part(server))
+    for server in servers:
+        supervisor.until(server.ready, server.name)
+    reach = ANY_HOST.get(host, host)
+    base_url = f"http://[{reach}]:{port}" if ":" in reach else f"http://{reach}:{port}"
+    command = [sys.executable, "manage.py", "prepare", "--base-url", base_url]
+    prepare = embedded_child.start(command, cwd=bootstrap.BASE_DIR, last_signal=signal.SIGTERM)
+    try:
+        supervisor.until(lambda: prepare.poll() is not None, "the database")
+    finally:
+        embedded_child.stop(prepare)
+    if prepare.returncode:
+        raise StartError("the database could not be prepared; the reason stands above")
+    say("Starting web, worker, scheduler …")
+    supervisor.start(web("web", host, port, os.environ))
+    supervisor.start(worker("worker", os.environ))
+    supervisor.start(scheduler("scheduler", os.environ))
+    supervisor.until(lambda: _healthy(host, port), "the web process")
+    return base_url
+
+
+def serve() -> None:
+    """Run the stack until somebody ends it; raises StartError or EmbeddedError where it cannot come up."""
+    host, port = env.text("HOST", "127.0.0.1"), env.integer("PORT", 8000, low=1, high=65535)
+    if "MAKELEVEL" in os.environ:  # started by make, whose death by kill -9 tells nobody
+        embedded_child.die_with_parent(signal.SIGTERM, os.getppid())
+    folder = bootstrap.data_dir()
+    with ExitStack() as stack:
+        stack.enter_context(embedded_home.exclusive(folder / "up.lock", "make up"))
+        _check_port(host, port)
+        bootstrap.secret_key(folder)
+        lock, servers = bootstrap.embedded_servers(folder)
+        stack.enter_context(embedded_home.exclusive(lock, "make up"))
+        if host not in ANY_HOST:
+            os.environ.setdefault("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{host}")
+        supervisor = Supervisor(folder)
+        stack.callback(supervisor.stop)
+        supervisor.set_logs_aside()
+        try:
+            base_url = _bring_up(supervisor, servers, host, port)
+            supervisor.serving = True
+            say(_summary(base_url, folder))
+            while True:
+                supervisor.watch(60.0 if all(part.child for part in supervisor.parts) else 0.05)
+                supervisor.set_logs_aside()
+        except StoppedError:
+            say("Stopping …")
+
+
+def main() -> int:
+    """Run the stack; the exit code is 1 where it did not come up."""
+    try:
+        serve()
+    except (StartError, embedded.EmbeddedError, ImproperlyConfigured, OSError) as error:
+        say(f"Countersign: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

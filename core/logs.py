@@ -1,0 +1,126 @@
+"""Structured logs: one JSON object a line on stderr, with the request's id, and with secrets kept out."""
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+REDACTED = "[redacted]"
+
+_context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
+
+_SECRET_NAME = (
+    r"[\w.-]{0,40}(?:password|passwd|secret|(?:api|access|private)[_-]?key|authorization|cookie|credential"
+    r"|(?:access|refresh|auth|bearer|csrf|session|id)[_-]?token)[\w.-]{0,40}"
+)
+_IS_SECRET_NAME = re.compile(rf"{_SECRET_NAME}|token|access|refresh|ticket", re.IGNORECASE).fullmatch
+_IN_TEXT = re.compile(  # repetitions before a decision are bounded, so that no text makes it slow
+    # our own keys and the common ones of providers; a JSON web token
+    r"(?P<key>\b(?:[sp]k_(?:live|test)_|at_cs_|sk-|gsk_|xox[abp]-|ghp_|AKIA)[A-Za-z0-9_-]{8,})"
+    r"|(?P<jwt>\beyJ[\w-]{5,4000}\.[\w-]{5,4000}\.[\w-]*)"
+    r"|(?P<scheme>\b(?:Bearer|Basic))\s+[\w.~+/=-]{6,}"
+    # a user's password in a URL
+    r"|(?P<url>\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]{0,200}):[^\s/@]+@"
+    # name = value, name: value, "name": "value"
+    rf"|(?P<name>\b{_SECRET_NAME}[\"']?\s*[:=]\s*)(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&}})\]]+)"
+    # thirteen to nineteen digits, as cards have them
+    r"|(?P<card>(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]))",
+    re.IGNORECASE,
+)
+
+
+@contextmanager
+def context(**fields: str) -> Iterator[dict[str, str]]:
+    """Every line logged inside carries these fields."""
+    held = {**(_context.get() or {}), **fields}
+    token = _context.set(held)
+    try:
+        yield held
+    finally:
+        _context.reset(token)
+
+
+def bind(**fields: str) -> None:
+    """Add fields to the lines of the request at hand, its access line included; else does nothing."""
+    held = _context.get()
+    if held is not None:
+        held.update(fields)
+
+
+def redact(value: Any) -> Any:
+    """The value without the secrets in it: those under a telling name, and those that look like one."""
+    if isinstance(value, str):
+        return _IN_TEXT.sub(_masked, value)
+    if isinstance(value, Mapping):
+        return {
+            str(name): REDACTED if _IS_SECRET_NAME(str(name)) and inner is not None else redact(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(inner) for inner in value]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return redact(bytes(value).decode(errors="replace"))
+    if isinstance(value, int | float | datetime.datetime | None):
+        return value
+    return redact(str(value))
+
+
+class Formatter(JsonFormatter):
+    """Writes a record as JSON after its message, arguments, extras and traceback have been redacted."""
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """The fields of one line."""
+        line: dict[str, Any] = redact({**log_data, **(_context.get() or {})})
+        return line
+
+
+def config(level: str = "INFO") -> dict[str, Any]:
+    """The LOGGING setting: everything through one handler, the servers' own loggers too."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": "core.logs.Formatter",
+                "fmt": ["levelname", "name", "message"],
+                "rename_fields": {"levelname": "level", "name": "logger"},
+                "timestamp": "at",
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            name: {"handlers": [], "propagate": True, "level": level_of or level}
+            for name, level_of in _LOGGERS.items()
+        },
+    }
+
+
+# `django.request` says of each 4xx what the access line says already; the others bring handlers of their own.
+_LOGGERS = {
+    "django": "",
+    "django.request": "ERROR",
+    "django.server": "WARNING",
+    "uvicorn": "",
+    "uvicorn.error": "",
+    "uvicorn.access": "WARNING",
+    "celery": "",
+    "httpx": "WARNING",
+}
+
+
+def _masked(match: re.Match[str]) -> str:
+    groups = match.groupdict()
+    if groups["name"]:
+        return f"{groups['name']}{REDACTED}"
+    if groups["scheme"]:
+        return f"{groups['scheme']} {REDACTED}"
+    if groups["url"]:
+        return f"{groups['url']}:{REDACTED}@"
+    if groups["key"]:
+        return f"{match[0][:6]}{REDACTED}"
+    return REDACTED

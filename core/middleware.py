@@ -1,0 +1,113 @@
+"""The outermost layer: a request's id, its log line, refusal of what no view should see, and errors."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import Resolver404, resolve
+from django.utils.cache import patch_vary_headers
+
+from core import ids, logs, problems
+from core.errors import DomainError, Invalid, NotFound
+from core.problems import Problem
+
+log = logging.getLogger("access")
+
+API = ("/v1", "/api", "/chat")
+VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BAD_PATH = re.compile("[\x00-\x1f\x7f\ufffd\ud800-\udfff]")  # U+FFFD: a server read bytes that are no UTF-8
+
+
+class RequestContext:
+    """Gives each request an id and `response_headers`, and turns exceptions into problems.
+
+    What a view, a throttle or a permission puts into `request.response_headers` is sent with the response.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.monotonic()
+        inbound = request.headers.get("X-Request-Id", "")
+        request_id = inbound if _REQUEST_ID.fullmatch(inbound) else str(ids.new())
+        request.request_id = request_id  # type: ignore[attr-defined]
+        request.response_headers = {}  # type: ignore[attr-defined]
+        with logs.context(request_id=request_id):
+            response = _refusal(request) or self.get_response(request)
+            _finish(request, response)
+            log.log(
+                logging.ERROR if response.status_code >= 500 else logging.INFO,
+                "%s %s %s",
+                request.method,
+                request.path,
+                response.status_code,
+                extra={"ms": round((time.monotonic() - started) * 1000, 1)},
+            )
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The problem for what a view outside DRF raised; the admin keeps Django's own pages."""
+        if request.path.startswith(problems.HTML) and not isinstance(exception, DomainError):
+            return None
+        return problems.respond_to(exception, request)
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    """The answer to a request that no view should see, if it is one."""
+    if _BAD_PATH.search(request.path):
+        return problems.respond_to(NotFound("There is nothing here."), request)
+    if not _readable(request.META.get("QUERY_STRING", "")):
+        return problems.respond_to(Invalid("The query string is not UTF-8, or holds U+0000."), request)
+    if request.method not in VERBS or any(name in request.headers for name in OVERRIDES):
+        return _not_allowed(request)
+    return None
+
+
+def _readable(query: str) -> bool:
+    if "%" not in query and query.isascii():
+        return "\x00" not in query
+    raw = unquote_to_bytes(query)
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\x00" not in raw
+
+
+def _not_allowed(request: HttpRequest) -> HttpResponse:
+    try:
+        view = resolve(request.path_info).func
+    except Resolver404:
+        return problems.respond_to(NotFound("There is nothing here."), request)
+    allowed = (
+        getattr(view, "actions", None) or getattr(view, "cls", None) or getattr(view, "view_class", None)
+    )
+    verbs = sorted(
+        verb
+        for verb in VERBS
+        if allowed is None
+        or (verb.lower() in allowed if isinstance(allowed, dict) else hasattr(allowed, verb.lower()))
+    )
+    told = Problem(
+        405,
+        "method_not_allowed",
+        "Method Not Allowed",
+        "This method is not served here, and none is by way of a header.",
+        headers={"Allow": ", ".join(verbs)},
+    )
+    return problems.respond(told, request)
+
+
+def _finish(request: HttpRequest, response: HttpResponseBase) -> None:
+    response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+    for name, value in request.response_headers.items():  # type: ignore[attr-defined]
+        response[name] = value
+    if request.path.startswith(API):
+        response.setdefault("Cache-Control", "no-store")
+        patch_vary_headers(response, ("Authorization",))

@@ -1,0 +1,202 @@
+"""Errors as `application/problem+json` (RFC 9457), for whatever is raised; one mapping for every door."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from django import db, http
+from django.core import exceptions
+from django.views import defaults
+from django.views.csrf import csrf_failure as html_csrf_failure
+from redis.exceptions import RedisError
+from rest_framework import exceptions as drf
+
+from core import ids
+from core.errors import DomainError, FieldError
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+TYPE = "urn:countersign:problem:"
+HTML = "/admin/"  # the one place whose readers are people in a browser
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is told of an error: its status, a code for programs, texts for people, and headers."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    errors: list[FieldError] = field(default_factory=list)
+    extra: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def of(error: BaseException) -> Problem | None:
+    """The problem that an exception is; None where it is nobody's refusal but a fault of ours."""
+    if isinstance(error, DomainError):
+        return Problem(error.status, error.code, error.title, error.detail, error.errors, error.extra, error.headers)
+    if isinstance(error, drf.ValidationError):
+        return invalid(list(flatten(error.detail)))
+    if isinstance(error, drf.APIException):
+        return _of_framework(error)
+    for kinds, status, code, detail in _KNOWN:
+        if isinstance(error, kinds):
+            retry = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+            return Problem(status, code, _phrase(status), detail, headers=retry)
+    return None
+
+
+def fault() -> Problem:
+    """The problem for a fault of ours: it says nothing of what went wrong, which the log does."""
+    return Problem(500, "internal_error", _phrase(500), "Something went wrong; the log knows it by the request id.")
+
+
+def invalid(errors: list[FieldError]) -> Problem:
+    """The problem of fields that do not fit."""
+    first = errors[0] if errors else FieldError("", "invalid", "The request is not valid.")
+    detail = f"{first.field}: {first.message}" if first.field else first.message
+    return Problem(400, "invalid", "The request is not valid", detail, errors)
+
+
+def problem(error: DomainError | Problem, request_id: str) -> dict[str, Any]:
+    """The body of a problem: RFC 9457's members, our code, the request id and the fields at fault."""
+    told = error if isinstance(error, Problem) else of(error) or fault()
+    return {
+        **told.extra,
+        "type": TYPE + told.code,
+        "title": told.title,
+        "status": told.status,
+        "detail": told.detail,
+        "code": told.code,
+        "request_id": request_id,
+        "errors": [{"field": one.field, "code": one.code, "message": one.message} for one in told.errors],
+    }
+
+
+def respond(told: Problem, request: http.HttpRequest | None) -> http.HttpResponse:
+    """The response that carries a problem."""
+    request_id = getattr(request, "request_id", "") or str(ids.new())
+    body = json.dumps(problem(told, request_id), default=str)
+    headers = {**told.headers, "X-Request-Id": request_id}
+    return http.HttpResponse(body, status=told.status, content_type=CONTENT_TYPE, headers=headers)
+
+
+def respond_to(error: Exception, request: http.HttpRequest | None) -> http.HttpResponse:
+    """The response to any exception; a fault of ours is logged with its traceback."""
+    told = of(error)
+    if told is None:
+        log.error("the request failed", exc_info=error)
+        told = fault()
+    elif told.status >= HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, db.DataError):
+        log.warning("the request was refused: %s", error, extra={"code": told.code})
+    return respond(told, request)
+
+
+def handler(error: Exception, context: Mapping[str, Any]) -> http.HttpResponse:
+    """What DRF asks of every exception in a view."""
+    request = context.get("request")
+    return respond_to(error, getattr(request, "_request", request))
+
+
+def flatten(detail: Any, path: str = "") -> Iterator[FieldError]:
+    """The single errors in DRF's nest of dictionaries and lists, each with its dotted path."""
+    if isinstance(detail, Mapping):
+        for key, inner in detail.items():
+            step = "" if key == "non_field_errors" else str(key)
+            yield from flatten(inner, ".".join(part for part in (path, step) if part))
+    elif isinstance(detail, list | tuple):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, Mapping | list | tuple)
+            yield from flatten(inner, ".".join(part for part in (path, str(index)) if part) if nested else path)
+    else:
+        yield FieldError(path, getattr(detail, "code", None) or "invalid", str(detail))
+
+
+def bad_request(request: http.HttpRequest, exception: Exception) -> http.HttpResponse:
+    """`handler400`: what Django refuses before a view, such as a wrong Host."""
+    if request.path.startswith(HTML):
+        return defaults.bad_request(request, exception)
+    return respond_to(exception, request)
+
+
+def permission_denied(request: http.HttpRequest, exception: Exception) -> http.HttpResponse:
+    """`handler403`."""
+    if request.path.startswith(HTML):
+        return defaults.permission_denied(request, exception)
+    return respond_to(exception, request)
+
+
+def page_not_found(request: http.HttpRequest, exception: Exception) -> http.HttpResponse:
+    """`handler404`."""
+    if request.path.startswith(HTML):
+        return defaults.page_not_found(request, exception)
+    return respond_to(exception, request)
+
+
+def server_error(request: http.HttpRequest) -> http.HttpResponse:
+    """`handler500`: also for a database that is away while a middleware asks for it."""
+    error = sys.exception()
+    told = of(error) if error else None
+    if told is None and request.path.startswith(HTML):
+        return defaults.server_error(request)
+    return respond(told or fault(), request)
+
+
+def csrf_failure(request: http.HttpRequest, reason: str = "") -> http.HttpResponse:
+    """`CSRF_FAILURE_VIEW`: people get Django's page, programs a problem."""
+    if request.path.startswith(HTML):
+        return html_csrf_failure(request, reason)
+    return respond(Problem(403, "csrf_failed", _phrase(403), "The CSRF token is missing or wrong."), request)
+
+
+def _of_framework(error: drf.APIException) -> Problem:
+    """The problem of one of DRF's own exceptions."""
+    status = error.status_code
+    headers = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, drf.Throttled):
+        headers["Retry-After"] = str(max(1, round(getattr(error, "wait", None) or 1)))
+    code = _CODES.get(status) or str(error.default_code)
+    return Problem(status, code, _phrase(status), str(error.detail), headers=headers)
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase
+
+
+_CODES = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+}
+_DATABASE_AWAY = "The database does not answer; nothing was lost, try again."
+# In order: a subclass stands before its base. The texts repeat nothing that the client sent.
+_KNOWN: list[tuple[tuple[type[Exception], ...], int, str, str]] = [
+    ((http.Http404,), 404, "not_found", "There is nothing here."),
+    ((exceptions.PermissionDenied,), 403, "forbidden", "You may not do this."),
+    ((exceptions.RequestDataTooBig,), 413, "too_large", "The body is too large."),
+    (
+        (exceptions.TooManyFieldsSent, exceptions.TooManyFilesSent),
+        413,
+        "too_large",
+        "The body has too many parts.",
+    ),
+    ((exceptions.SuspiciousOperation,), 400, "invalid", "The request cannot be understood."),
+    ((exceptions.BadRequest, http.BadHeaderError), 400, "invalid", "The request cannot be understood."),
+    ((http.UnreadablePostError,), 400, "invalid", "The body could not be read to its end."),
+    ((db.OperationalError, db.InterfaceError), 503, "database_unavailable", _DATABASE_AWAY),
+    ((db.DataError,), 400, "invalid", "A value does not fit into the database."),
+    ((RedisError,), 503, "unavailable", "A part of the service does not answer; try again."),
+]

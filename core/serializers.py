@@ -1,0 +1,95 @@
+"""Serializers that take what they were promised: no unknown fields, and no value coerced to another type."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import QueryDict
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+# What JSON may send for a field. In order: the first that the field is an instance of.
+_JSON_TYPES: list[tuple[type | tuple[type, ...], tuple[type, ...], str]] = [
+    (serializers.BooleanField, (bool,), "true or false"),
+    (serializers.IntegerField, (int,), "a whole number"),
+    (serializers.FloatField, (int, float), "a number"),
+    (serializers.DecimalField, (str, int, float), "a number"),
+    (serializers.MultipleChoiceField, (list,), "a list"),
+    (serializers.ChoiceField, (str, int), "one of its choices"),
+    ((serializers.ListField, serializers.ListSerializer), (list,), "a list"),
+    ((serializers.DictField, serializers.Serializer), (dict,), "an object"),
+    (
+        (
+            serializers.CharField,
+            serializers.UUIDField,
+            serializers.DateTimeField,
+            serializers.DateField,
+            serializers.RelatedField,
+        ),
+        (str,),
+        "a text",
+    ),
+]
+
+
+class _Strict(serializers.Serializer[Any]):
+    """Refuses fields that it does not know."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """The validated fields; raises ValidationError that names each unknown one."""
+        if isinstance(data, Mapping):
+            known = self.fields
+            unknown = [name for name in data if name not in known or known[name].read_only]
+            if unknown:
+                text = ErrorDetail("This field is not known here.", code="unknown_field")
+                raise ValidationError({str(name)[:100]: [text] for name in unknown[:20]})
+            self._check_values(data)
+        return super().to_internal_value(data)
+
+    def _check_values(self, data: Mapping[str, Any]) -> None:
+        """What else must hold of the raw values."""
+
+
+class StrictSerializer(_Strict):
+    """Of a JSON body: `"1"` is no number, `"true"` no truth, and 5 no text."""
+
+    def _check_values(self, data: Mapping[str, Any]) -> None:
+        errors = {
+            name: problem
+            for name, value in data.items()
+            if (problem := _mismatch(self.fields[name], value)) is not None
+        }
+        if errors:
+            raise ValidationError(errors)
+
+
+class QuerySerializer(_Strict):
+    """Of a query string: each parameter once, and none that is unknown."""
+
+    @classmethod
+    def read(cls, query: QueryDict) -> dict[str, Any]:
+        """The validated parameters; raises ValidationError that names what does not fit."""
+        twice = [name for name, values in query.lists() if len(values) > 1]
+        if twice:
+            text = ErrorDetail("This parameter stands twice.", code="repeated")
+            raise ValidationError({name[:100]: [text] for name in twice[:20]})
+        parameters = cls(data=query.dict())
+        parameters.is_valid(raise_exception=True)
+        values: dict[str, Any] = parameters.validated_data
+        return values
+
+
+def _mismatch(field: serializers.Field[Any, Any, Any, Any], value: Any) -> Any:
+    """What is wrong with the value's JSON type, nested as DRF nests errors; None where nothing is."""
+    if value is None:
+        return None  # `allow_null` decides
+    for kinds, types, name in _JSON_TYPES:
+        if isinstance(field, kinds):
+            if type(value) not in types:
+                return [ErrorDetail(f"This must be {name}.", code="wrong_type")]
+            if isinstance(field, serializers.ListField):
+                found = {
+                    index: bad for index, item in enumerate(value) if (bad := _mismatch(field.child, item))
+                }
+                return found or None
+            return None
+    return None

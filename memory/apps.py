@@ -1,0 +1,9 @@
+"""Wiring of the memory app."""
+
+from django.apps import AppConfig
+
+
+class MemoryConfig(AppConfig):
+    """The memory app."""
+
+    name = "memory"

@@ -1,0 +1,61 @@
+"""The servers of one test session, named in the environment before Django loads.
+
+They are always the session's own, whatever DATABASE_URL and REDIS_URL say outside: tests empty them.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import django
+import pytest
+from django.conf import settings
+
+from core import embedded, embedded_home
+
+FOREIGN = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "GROQ_API_KEY", "OPENROUTER_API_KEY", "OLLAMA_HOST")
+
+if settings.configured:
+    raise pytest.UsageError("Django is set up before the servers of the tests: unset DJANGO_SETTINGS_MODULE")
+
+FOLDER = Path(tempfile.mkdtemp(prefix="cs-test-"))
+HOME = embedded_home.find(FOLDER / "data")
+(FOLDER / "data" / "static").mkdir()
+for name in FOREIGN:
+    os.environ.pop(name, None)
+os.environ |= {
+    "DJANGO_SETTINGS_MODULE": "tests.settings",
+    "SECRET_KEY": "a key for tests, long enough for every check that looks at its length",
+    "DATA_DIR": str(FOLDER / "data"),
+    "DATABASE_URL": HOME.database_url,
+    "REDIS_URL": HOME.redis_url,
+    "REHEARSAL": "1",
+    "LIMIT_LOGIN": "100000",
+    "LIMIT_CHAT": "1000000",
+    "LIMIT_READ": "1000000",
+    "LIMIT_WRITE": "1000000",
+}
+django.setup()
+_running = contextlib.ExitStack()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the servers, save where this process only hands tests out to others that have their own."""
+    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
+        return
+    log = _running.enter_context((FOLDER / "servers.log").open("ab"))
+    servers = [embedded.postgres(HOME, durable=False), embedded.valkey(HOME)]
+    _running.enter_context(embedded.running(servers, log))
+
+
+def pytest_unconfigure() -> None:
+    """Stop the servers and remove all that they wrote."""
+    _running.close()
+    if FOLDER.is_dir():
+        embedded_home.discard(FOLDER / "data")
+        golden = FOLDER / "golden"
+        if golden.is_dir():
+            embedded_home.discard(golden)
+        shutil.rmtree(FOLDER)
