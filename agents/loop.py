@@ -52,5 +52,5 @@ def pause_before_retry(error: ProviderError, attempt: int, *, waited: float) -> 
     asked = error.retry_after or 0.0
     if asked > LONGEST_PAUSE_SECONDS:
         return None
-    growing = 0.1 * 4 ** (attempt - 1)
-    return max(asked, growing) * random.uniform(1.0, 1.5)  # noqa: S311  jitter, not a secret
+    growing: float = 0.1 * 4 ** (attempt - 1)
+    return max(asked, growing) * random.uniform(1.0, 1.5)

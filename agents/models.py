@@ -26,9 +26,7 @@ class Agent(models.Model):
     description = models.TextField(blank=True)
     kind = models.CharField(max_length=20, choices=AgentKind, default=AgentKind.COMPANION)
     instructions = models.TextField(blank=True)
-    model = models.CharField(
-        max_length=200, blank=True, help_text="Empty: the person's, then the workspace's choice."
-    )
+    model = models.CharField(max_length=200, blank=True, help_text="Empty: the person's, then the workspace's choice.")
     capabilities = models.JSONField(default=list, blank=True)
     tools = models.JSONField(default=list, blank=True)
     autonomy = models.CharField(max_length=20, choices=Autonomy, default=Autonomy.ADVISOR)
@@ -66,9 +64,7 @@ class Provider(models.Model):
     kind = models.CharField(max_length=20, choices=ProviderKind, default=ProviderKind.OPENAI)
     base_url = models.URLField(max_length=500, blank=True, help_text="Up to and with /v1.")
     api_key = SealedTextField(blank=True)
-    model_names = models.JSONField(
-        default=list, blank=True, help_text="Model names; empty: asked of the provider."
-    )
+    model_names = models.JSONField(default=list, blank=True, help_text="Model names; empty: asked of the provider.")
     default_model = models.CharField(max_length=200, blank=True)
     any_model = models.BooleanField(default=False, help_text="Pass on model names that it does not list.")
     priority = models.PositiveSmallIntegerField(default=100, help_text="Lower is asked first.")

@@ -5,7 +5,7 @@ from agents import brain
 
 
 def prefer(actor: Actor, model: str) -> Membership:
-    """Keep the model that the caller wants where they name none, empty for none; raises UnknownModel, BrainUnavailable."""
+    """Keep the model that the caller wants by default, empty for none; raises UnknownModel, BrainUnavailable."""
     if model:
         brain.require(actor.workspace, model)
     actor.membership.preferred_model = model

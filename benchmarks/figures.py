@@ -106,9 +106,7 @@ class Report:
         for measured in self.rounds:
             for sample in measured.stack:
                 for reason, count in sample.seen.errors.items():
-                    counts[f"{measured.plan.name}: {reason}"] = (
-                        counts.get(f"{measured.plan.name}: {reason}", 0) + count
-                    )
+                    counts[f"{measured.plan.name}: {reason}"] = counts.get(f"{measured.plan.name}: {reason}", 0) + count
         return counts
 
 

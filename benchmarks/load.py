@@ -38,6 +38,11 @@ class Connection(asyncio.Protocol):
         self.transport.write(request)
         return self.ended
 
+    def close(self) -> None:
+        """Close it at once; what has not come by now will not be waited for."""
+        self.exchange = None
+        self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
         if exchange is None:
@@ -72,26 +77,23 @@ async def send_all(round_: Round) -> list[Exchange]:
     """Send a round and give its exchanges, those too that failed or did not end in time."""
     address, request = urlsplit(round_.url), round_.request()
     host, port = address.hostname or "", address.port or 80
-    loop, exchanges = asyncio.get_running_loop(), list[Exchange]()
+    loop, exchanges, open_ = asyncio.get_running_loop(), list[Exchange](), list[Connection]()
 
     async def lane(requests: int) -> None:
         connection = None
         for _ in range(requests):
-            exchange = Exchange(time.perf_counter())
+            exchange = Exchange(time.perf_counter(), failure="not answered in time")
             exchanges.append(exchange)
             try:
                 if connection is None or connection.transport.is_closing():
-                    opened = await loop.create_connection(Connection, host, port)
-                    connection = opened[1]
+                    _, connection = await loop.create_connection(Connection, host, port)
+                    open_.append(connection)
             except OSError as error:
-                exchange.failure = f"no connection: {error.strerror}"
+                exchange.failure = f"no connection: {error.strerror or error}"
                 continue
-            exchange.failure = "not answered in time"
             await connection.send(request, exchange)
             if round_.stream:
-                connection.transport.close()
-        if connection is not None:
-            connection.transport.close()
+                connection.close()
 
     share, more = divmod(round_.total, round_.concurrency)
     lanes = [asyncio.create_task(lane(share + (index < more))) for index in range(round_.concurrency)]
@@ -99,6 +101,9 @@ async def send_all(round_: Round) -> list[Exchange]:
     for task in late:
         task.cancel()
     await asyncio.gather(*late, return_exceptions=True)
+    for connection in open_:
+        connection.close()
+    await asyncio.sleep(0)  # in which they close
     return exchanges
 
 

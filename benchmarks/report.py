@@ -23,9 +23,7 @@ def markdown(report: Report) -> str:
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     lines = [
         f"`{report.command}` on {datetime.now(UTC):%Y-%m-%d}: {proc.machine()}; "
-        f"Python {platform.python_version()}, {packages}"
-        + "".join(f"; {server}" for server in report.servers)
-        + ".",
+        f"Python {platform.python_version()}, {packages}" + "".join(f"; {server}" for server in report.servers) + ".",
         f"Failed answers: {errors}. Processes left behind: {', '.join(report.left_behind) or 'none'}.",
         "### Targets",
         table(["figure", "target", "measured", "reached?"], [target.row(report) for target in TARGETS]),
@@ -112,8 +110,7 @@ def _residents(report: Report) -> list[str]:
         "CPU idle, % of a core",
     ]
     boots = (
-        f"From start to healthy: {report.boot:.1f} s on a prepared folder, "
-        f"{report.first_boot:.1f} s on an empty one."
+        f"From start to healthy: {report.boot:.1f} s on a prepared folder, {report.first_boot:.1f} s on an empty one."
     )
     return ["### Memory and start", table(head, rows), *([boots] if report.boot else [])]
 
@@ -136,7 +133,5 @@ def write(page: Path, text: str) -> None:
 def versions(executables: set[str]) -> list[str]:
     """What each server says of itself, such as `postgres (PostgreSQL) 18.0`."""
     commands = [[path, "--version"] for path in sorted(executables)]
-    said = [
-        subprocess.run(command, capture_output=True, text=True, check=False).stdout for command in commands
-    ]
+    said = [subprocess.run(command, capture_output=True, text=True, check=False).stdout for command in commands]
     return [text.partition(" malloc")[0].strip() for text in said]

@@ -198,9 +198,7 @@ def _passthrough(upstream: str) -> Iterator[tuple[str, int]]:
 
 def _executables(roots: list[int]) -> set[str]:
     groups = proc.tree(roots)
-    return {
-        os.readlink(f"/proc/{pid}/exe") for pid, group in groups.items() if group in ("postgresql", "valkey")
-    }
+    return {os.readlink(f"/proc/{pid}/exe") for pid, group in groups.items() if group in ("postgresql", "valkey")}
 
 
 def _tell(progress: str) -> None:

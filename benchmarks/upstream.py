@@ -60,9 +60,7 @@ def script(model: str) -> Script | None:
         + _http_chunk(b"data: %s\n\n" % _compact({**frame, "choices": [], "usage": usage}))
         + _http_chunk(b"data: [DONE]\n\n")
         + b"0\r\n\r\n",
-        whole=_json_response(
-            200, {**frame, "object": "chat.completion", "choices": [choice], "usage": usage}
-        ),
+        whole=_json_response(200, {**frame, "object": "chat.completion", "choices": [choice], "usage": usage}),
         interval=interval,
     )
 

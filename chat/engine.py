@@ -21,13 +21,15 @@ from redis.exceptions import RedisError
 
 from chat.eventlog import CONTROL
 from chat.runner import Runner, ending
-from chat.services import leases
+from chat.services import leases, runs
 from chat.services.leases import Outcome
 from chat.writer import Writer
-from core import bridge, outbound, valkey
+from core import bridge, outbound, queue, valkey
 
 log = logging.getLogger(__name__)
 
+BUSY = 8  # runs from which on a worker waits for more bells to come together
+PACE = 0.008  # seconds that it waits
 BATCH = 64  # runs taken by one claim, so that a burst is shared among workers
 
 
@@ -99,12 +101,18 @@ class Engine:
                 await asyncio.sleep(min(0.1 * 2**failures, 2.0))
 
     async def _claim(self) -> None:
-        """On the bell: take what is ready, up to this process's capacity."""
+        """On the bell: take what is ready, up to this process's capacity.
+
+        A busy worker takes its time: until it has answered the bell nobody rings again, so that in a burst a bell
+        and a claim are shared by all the runs that became ready meanwhile.
+        """
         await self._bell.wait()
         self._bell.clear()
+        if len(self.runners) >= BUSY:
+            await asyncio.sleep(PACE)
         while not self._draining and (room := settings.RUN_CAPACITY - len(self.runners)) > 0:
             limit = min(BATCH, room)
-            claims = await bridge.in_thread(leases.claim, self.name, limit=limit)
+            claims = await bridge.in_thread(answer_bell, self.name, limit)
             self._take(claims)
             if len(claims) < limit:
                 return
@@ -221,6 +229,12 @@ class Engine:
             runner.abandon()
         if left:
             await bridge.in_thread(leases.release, left)
+
+
+def answer_bell(worker: str, limit: int) -> list[leases.Claim]:
+    """Claim what is ready; the bell is answered before, so that what is committed meanwhile rings anew."""
+    queue.answered(runs.EXECUTE)
+    return leases.claim(worker, limit=limit)
 
 
 _engine: Engine | None = None

@@ -4,6 +4,7 @@
 terminal event ends it.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -140,7 +141,8 @@ async def _from_log(run_id: str, place: Place) -> list[Numbered]:
     news: list[Numbered] = []
     begin = place.last + 1
     while True:
-        entries = await client.xrange(key(run_id), min=f"{begin}-0", count=PAGE)
+        # Shielded: a command that is cancelled half way spoils its connection, and the driver may swallow the cancel.
+        entries = await asyncio.shield(client.xrange(key(run_id), min=f"{begin}-0", count=PAGE))
         for _, fields in entries:
             news += place.accept(decode(fields[b"b"]))
         if len(entries) < PAGE or place.missing:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 from agents.events import Event
 from chat.following import Numbered
@@ -57,6 +58,11 @@ async def _frames(
         yield fault
     finally:
         await batches.aclose()  # type: ignore[attr-defined]
+
+
+def release_with(response: HttpResponseBase, release: Callable[[], None]) -> None:
+    """Call `release` when the response is done with, even where its stream was never begun."""
+    response._resource_closers.append(release)
 
 
 def answer(

@@ -8,13 +8,11 @@ from django.conf import settings
 
 from chat.engine import engine
 from chat.services import housekeeping
-from core import queue
 
 
 @shared_task(name="chat.execute_run", ignore_result=True)
 def execute_run(run_id: str) -> None:
     """A run is ready."""
-    queue.answered("chat.execute_run")
     engine().ring()
 
 

@@ -46,21 +46,11 @@ def find(actor: Actor, type_: str) -> Companion:
         raise UnknownCompanion(f"There is no companion of type {type_[:60]!r} in this workspace.") from None
 
 
-def default(actor: Actor) -> Companion:
-    """The companion that answers where nobody named one: the workspace's first; raises UnknownCompanion."""
-    first = Companion.objects.visible_to(actor).select_related("agent").order_by("created_at", "id").first()
-    if first is None:
-        raise UnknownCompanion("This workspace has no companion yet.")
-    return first
-
-
 def configure(companion: Companion, persona: Persona, *, by: Actor) -> Companion:
     """Change a companion's persona; raises NotAManager for whoever is neither manager nor admin."""
     if not by.may(Role.MANAGER):
         raise NotAManager
-    changes = {
-        field.name: value for field in fields(persona) if (value := getattr(persona, field.name)) is not None
-    }
+    changes = {field.name: value for field in fields(persona) if (value := getattr(persona, field.name)) is not None}
     for name, value in changes.items():
         setattr(companion, name, value)
     companion.save(update_fields=[*changes, "updated_at"])

@@ -73,9 +73,7 @@ def find(data_dir: Path) -> Home:
     if pointer.is_file():
         path = Path(pointer.read_text().strip())
         if not path.is_dir():
-            raise EmbeddedError(
-                f"{path}, to which {pointer} points, is gone; without {pointer} all starts afresh"
-            )
+            raise EmbeddedError(f"{path}, to which {pointer} points, is gone; without {pointer} all starts afresh")
         return _home(path)
     if os.geteuid() != 0 or (data_dir / "postgres").is_dir():
         return _home(data_dir)

@@ -54,7 +54,8 @@ class Later(HttpResponse):
         if self.when_done is not None:
             await bridge.in_thread(self.when_done, status, body)
         self.status_code = status
-        self.content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        self.content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+        self["Content-Length"] = str(len(self.content))
 
 
 class Handler(ASGIHandler):

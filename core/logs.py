@@ -10,23 +10,26 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 REDACTED = "[redacted]"
+SHORTEST = 6  # what is shorter matches no part of the pattern
 
 _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
 
-_SECRET_NAME = (
-    r"[\w.-]{0,40}(?:password|passwd|secret|(?:api|access|private)[_-]?key|authorization|cookie|credential"
-    r"|(?:access|refresh|auth|bearer|csrf|session|id)[_-]?token)[\w.-]{0,40}"
+_SECRET_WORD = (
+    r"(?:password|passwd|secret|(?:api|access|private)[_-]?key|authorization|cookie|credential"
+    r"|(?:access|refresh|auth|bearer|csrf|session|id)[_-]?token)"
 )
-_IS_SECRET_NAME = re.compile(rf"{_SECRET_NAME}|token|access|refresh|ticket", re.IGNORECASE).fullmatch
-_IN_TEXT = re.compile(  # repetitions before a decision are bounded, so that no text makes it slow
+_is_secret_name = re.compile(rf"{_SECRET_WORD}|^(?:token|access|refresh|ticket)$", re.IGNORECASE).search
+_IN_TEXT = re.compile(  # every part begins with fixed characters or is bounded, so that no text makes it slow
     # our own keys and the common ones of providers; a JSON web token
     r"(?P<key>\b(?:[sp]k_(?:live|test)_|at_cs_|sk-|gsk_|xox[abp]-|ghp_|AKIA)[A-Za-z0-9_-]{8,})"
-    r"|(?P<jwt>\beyJ[\w-]{5,4000}\.[\w-]{5,4000}\.[\w-]*)"
+    r"|(?P<jwt>\beyJ[\w-]{5,600}\.[\w-]{5,4000}\.[\w-]*)"
     r"|(?P<scheme>\b(?:Bearer|Basic))\s+[\w.~+/=-]{6,}"
     # a user's password in a URL
-    r"|(?P<url>\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]{0,200}):[^\s/@]+@"
+    r"|(?P<url>://[^\s/:@]{0,200}):[^\s/@]{1,1000}@"
+    r"|(?P<cookie>\bcookie:\s*)[^\r\n]+"
     # name = value, name: value, "name": "value"
-    rf"|(?P<name>\b{_SECRET_NAME}[\"']?\s*[:=]\s*)(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&}})\]]+)"
+    rf"|(?P<name>{_SECRET_WORD}[\w.-]{{0,40}}[\"']?\s{{0,9}}[:=]\s{{0,9}})"
+    r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?:(?:Bearer|Basic)\s+)?[^\s,;&})\]]+)"
     # thirteen to nineteen digits, as cards have them
     r"|(?P<card>(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]))",
     re.IGNORECASE,
@@ -54,10 +57,10 @@ def bind(**fields: str) -> None:
 def redact(value: Any) -> Any:
     """The value without the secrets in it: those under a telling name, and those that look like one."""
     if isinstance(value, str):
-        return _IN_TEXT.sub(_masked, value)
+        return _IN_TEXT.sub(_masked, value) if len(value) >= SHORTEST else value
     if isinstance(value, Mapping):
         return {
-            str(name): REDACTED if _IS_SECRET_NAME(str(name)) and inner is not None else redact(inner)
+            str(name): REDACTED if _is_secret_name(str(name)) and inner is not None else redact(inner)
             for name, inner in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
@@ -94,8 +97,7 @@ def config(level: str = "INFO") -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            name: {"handlers": [], "propagate": True, "level": level_of or level}
-            for name, level_of in _LOGGERS.items()
+            name: {"handlers": [], "propagate": True, "level": level_of or level} for name, level_of in _LOGGERS.items()
         },
     }
 
@@ -115,8 +117,8 @@ _LOGGERS = {
 
 def _masked(match: re.Match[str]) -> str:
     groups = match.groupdict()
-    if groups["name"]:
-        return f"{groups['name']}{REDACTED}"
+    if before := groups["name"] or groups["cookie"]:
+        return f"{before}{REDACTED}"
     if groups["scheme"]:
         return f"{groups['scheme']} {REDACTED}"
     if groups["url"]:

@@ -85,21 +85,19 @@ def _not_allowed(request: HttpRequest) -> HttpResponse:
         view = resolve(request.path_info).func
     except Resolver404:
         return problems.respond_to(NotFound("There is nothing here."), request)
-    allowed = (
-        getattr(view, "actions", None) or getattr(view, "cls", None) or getattr(view, "view_class", None)
-    )
-    verbs = sorted(
-        verb
-        for verb in VERBS
-        if allowed is None
-        or (verb.lower() in allowed if isinstance(allowed, dict) else hasattr(allowed, verb.lower()))
-    )
+    actions = getattr(view, "actions", None)  # a viewset's
+    served = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    if actions:
+        verbs = {*actions, "options"}
+    else:
+        verbs = {verb.lower() for verb in VERBS if served is None or hasattr(served, verb.lower())}
+    verbs |= {"head"} if "get" in verbs else set()
     told = Problem(
         405,
         "method_not_allowed",
         "Method Not Allowed",
         "This method is not served here, and none is by way of a header.",
-        headers={"Allow": ", ".join(verbs)},
+        headers={"Allow": ", ".join(sorted(verbs)).upper()},
     )
     return problems.respond(told, request)
 

@@ -19,9 +19,7 @@ from httpx_aiohttp import AiohttpTransport
 CONNECTIONS = 1000
 IDLE_SECONDS = 60.0
 
-_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[httpx.AsyncClient]]" = (
-    WeakKeyDictionary()
-)
+_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[httpx.AsyncClient]]" = WeakKeyDictionary()
 _open: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = WeakKeyDictionary()
 
 
@@ -39,8 +37,8 @@ class _Transport(AiohttpTransport):
     """aiohttp's transport, which leaves aiohttp's response in the extensions of httpx's."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await super().handle_async_request(request)
-        response.extensions["aiohttp"] = response.stream._aiohttp_response  # type: ignore[attr-defined]
+        response: httpx.Response = await super().handle_async_request(request)
+        response.extensions["aiohttp"] = response.stream._aiohttp_response  # type: ignore[union-attr]
         return response
 
 
@@ -61,7 +59,7 @@ async def _lifetime() -> AsyncGenerator[httpx.AsyncClient]:
         transport=_Transport(client=_session, verify=_tls()),
         trust_env=False,
         follow_redirects=False,
-        timeout=None,  # noqa: S113  callers bound their own waits
+        timeout=None,
         cookies=_NoCookies(),
         headers={"User-Agent": "countersign", "Accept-Encoding": "identity"},
     )
@@ -78,9 +76,7 @@ def client() -> httpx.AsyncClient:
     if found is None:
         lifetime = _lifetime()
         try:
-            lifetime.__anext__().send(
-                None
-            )  # runs to its yield without waiting, and makes the loop know of it
+            lifetime.__anext__().send(None)  # runs to its yield without waiting, and makes the loop know of it
         except StopIteration as started:
             found = started.value
         assert found is not None

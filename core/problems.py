@@ -158,7 +158,9 @@ def csrf_failure(request: http.HttpRequest, reason: str = "") -> http.HttpRespon
 
 def _of_framework(error: drf.APIException) -> Problem:
     """The problem of one of DRF's own exceptions."""
-    status = error.status_code
+    # DRF makes it 403 where a view has no authentication to ask for; a credential is missing all the same.
+    unknown = isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed)
+    status = HTTPStatus.UNAUTHORIZED if unknown else error.status_code
     headers = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

@@ -67,9 +67,7 @@ class SealedTextField(_TextField):
     # The admin's read-only view looks a value up among its field's choices: not found there, it is not shown.
     flatchoices = [("", "")]
 
-    def from_db_value(
-        self, value: str | None, expression: object, connection: BaseDatabaseWrapper
-    ) -> str | None:
+    def from_db_value(self, value: str | None, expression: object, connection: BaseDatabaseWrapper) -> str | None:
         """The open text of a row."""
         return unseal(value) if value else value
 

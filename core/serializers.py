@@ -87,9 +87,7 @@ def _mismatch(field: serializers.Field[Any, Any, Any, Any], value: Any) -> Any:
             if type(value) not in types:
                 return [ErrorDetail(f"This must be {name}.", code="wrong_type")]
             if isinstance(field, serializers.ListField):
-                found = {
-                    index: bad for index, item in enumerate(value) if (bad := _mismatch(field.child, item))
-                }
+                found = {index: bad for index, item in enumerate(value) if (bad := _mismatch(field.child, item))}
                 return found or None
             return None
     return None

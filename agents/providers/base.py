@@ -57,9 +57,7 @@ class ProviderError(DomainError):
     title: ClassVar[str] = "The model provider failed"
     passing: ClassVar[bool] = False  # whether this kind of failure tends to go away by itself
 
-    def __init__(
-        self, detail: str = "", *, retryable: bool | None = None, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, detail: str = "", *, retryable: bool | None = None, retry_after: float | None = None) -> None:
         headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
         super().__init__(detail, headers=headers)
         self.retryable = self.passing if retryable is None else retryable

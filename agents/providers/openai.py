@@ -11,6 +11,7 @@ from agents.events import ReasoningDelta, Status, TextDelta, Usage
 from agents.providers import profiles, upstream
 from agents.providers.base import (
     AnswerTooLong,
+    ChatMessage,
     ChatRequest,
     ProviderError,
     ProviderSpec,
@@ -73,8 +74,8 @@ _models = msgspec.json.Decoder(_Models)
 class Answer:
     """A stream's bytes folded into deltas: a pure object, fed as they come.
 
-    `done`: the stream said that it is over. `finish`: why the model ended, once it has, from when on a break of the
-    connection loses nothing. `failure`: what went wrong, to be raised once the deltas before it are out.
+    `finish`: why the model ended, once it has; a break of the connection loses nothing from then on. `done`: the stream
+    said that it ends. `over`: the answer is whole. `failure`: what went wrong, to be raised after the deltas before it.
     """
 
     def __init__(self, spec: ProviderSpec, model: str, *, limit: int) -> None:
@@ -82,38 +83,44 @@ class Answer:
         self._splitter = Splitter()
         self._limit = self._room = limit
         self._usage: _Usage | None = None
-        self.finish = ""
         self._called_tools = self._said = False
-        self.done = False
+        self.finish = ""
+        self.done = self.over = False
         self.failure: ProviderError | None = None
 
     def feed(self, received: bytes) -> list[Spoken]:
-        """The deltas in these bytes, neighbours of one kind in one."""
+        """The deltas in these bytes, neighbours of one kind in one; no bytes are the end of the stream."""
         try:
-            return self._fold(self._splitter.feed(received))
+            spoken = self._fold(self._splitter.feed(received) if received else self._splitter.end())
         except LineTooLong:
             self.failure = StreamMalformed(f"{self._spec.name} sent a line of over a million bytes.")
             return []
-
-    def end(self) -> list[Spoken]:
-        """What is left to say at the end of the stream, where that is not a failure."""
-        spoken = [] if self.done else self._fold(self._splitter.end())
-        if self.failure is None and not (self.done or self.finish):
-            self.failure = StreamCut(f"{self._spec.name} ended its stream before its answer was complete.")
-        if self.failure is None and self._called_tools and not self._said:
-            self.failure = ProviderError(f"{self._spec.name} called a tool that it was not offered.")
-        if self.failure is not None:
-            return spoken
-        if self.finish in ENDS:
-            spoken.append(Status(label=ENDS[self.finish]))
-        if self._usage:
-            tokens = self._usage.prompt_tokens or 0, self._usage.completion_tokens or 0
-            spoken.append(Usage(*tokens, cost_usd=profiles.cost(self._spec.base_url, self._model, *tokens)))
+        if self.done or not received:
+            self._end(spoken)
         return spoken
 
     def whole(self, body: bytes) -> list[Spoken]:
         """The answer of a server that did not stream."""
-        return self._fold([body, b"[DONE]"])
+        spoken = self._fold([body])
+        self._end(spoken)
+        return spoken
+
+    def _end(self, spoken: list[Spoken]) -> None:
+        """Add what is said last, or note that the answer is not whole."""
+        name = self._spec.name
+        if not (self.failure or self.done or self.finish):
+            self.failure = StreamCut(f"{name} ended its stream before its answer was complete.")
+        if self._called_tools and not self._said:
+            self.failure = self.failure or ProviderError(f"{name} called a tool that it was not offered.")
+        if self.failure:
+            return
+        self.over = True
+        if self.finish in ENDS:
+            spoken.append(Status(label=ENDS[self.finish]))
+        if self._usage:
+            tokens = self._usage.prompt_tokens or 0, self._usage.completion_tokens or 0
+            cost = profiles.cost(self._spec.base_url, self._model, *tokens)
+            spoken.append(Usage(*tokens, cost_usd=cost))
 
     def _fold(self, payloads: list[bytes]) -> list[Spoken]:
         spoken: list[Spoken] = []
@@ -171,9 +178,7 @@ class Answer:
         try:  # half of a surrogate pair, from a server that cuts its tokens by UTF-16 units
             return _chunks.decode(_LONE_SURROGATE.sub(rb"\\ufffd", payload))
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise StreamMalformed(
-                f"{self._spec.name} sent something that is not a chunk of an answer."
-            ) from None
+            raise StreamMalformed(f"{self._spec.name} sent something that is not a chunk of an answer.") from None
 
     def _failure(self, reported: Any) -> ProviderError:
         """The error that a provider reports in the middle of its stream; its code may be an HTTP status."""
@@ -212,30 +217,28 @@ class OpenAIProvider:
             if opened.media_type != "text/event-stream":
                 for event in answer.whole(await self._whole(opened)):
                     yield event
-            while not (answer.done or answer.failure):
-                try:
-                    received = await opened.read()
-                except ProviderError:
-                    if not answer.finish:
-                        raise
-                    break
-                if not received:
-                    break
-                spoken = answer.feed(received)
+            while not (answer.over or answer.failure):
+                spoken = answer.feed(await self._next(opened, answer))
                 if spoken:
                     opened.spoke()
                     for event in spoken:
                         yield event
-                if answer.finish:
-                    opened.hurry(LAST_WORDS_SECONDS)
-            for event in answer.end():
-                yield event
-            if answer.failure is not None:
+            if answer.failure:
                 raise answer.failure
             if answer.done:
                 await opened.release()
         finally:
             opened.close()
+
+    async def _next(self, opened: Upstream, answer: Answer) -> bytes:
+        """More of the stream, nothing at its end; a break is an end too once the model has finished."""
+        if not answer.finish:
+            return await opened.read()
+        opened.hurry(LAST_WORDS_SECONDS)
+        try:
+            return await opened.read()
+        except ProviderError:
+            return b""
 
     async def list_models(self) -> list[str]:
         """The names that `/models` lists, without those that cannot chat; empty where there is no list."""
@@ -253,13 +256,13 @@ class OpenAIProvider:
 
     async def _open(self, request: ChatRequest) -> Upstream:
         """The open stream of the answer; asks once more without usage of a server that does not know that option."""
-        said = {
+        system = (ChatMessage("system", request.system),) if request.system else ()
+        said: dict[str, object] = {
             "model": request.model,
-            "messages": [{"role": "system", "content": request.system}] if request.system else [],
+            "messages": (*system, *request.messages),
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        said["messages"] += [{"role": m.role, "content": m.content} for m in request.messages]
         headers = {**self._headers(), "Accept": "text/event-stream", "Content-Type": "application/json"}
         try:
             return await self._post(headers, said)

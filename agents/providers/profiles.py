@@ -53,10 +53,18 @@ def profile(model: str) -> Profile:
     return _KNOWN.get(model, _UNKNOWN)
 
 
+def host(url: str) -> str:
+    """The address's host, empty where it has none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def price(base_url: str, model: str) -> tuple[float, float] | None:
     """US dollars a million tokens, in and out, or None where no price is known for this model at this address."""
     known = profile(model)
-    return known.price if known.price and known.host == (urlsplit(base_url).hostname or "") else None
+    return known.price if known.price and known.host == host(base_url) else None
 
 
 def cost(base_url: str, model: str, input_tokens: int, output_tokens: int) -> float | None:

@@ -49,7 +49,7 @@ class Upstream:
     @property
     def media_type(self) -> str:
         """The answer's media type, without its parameters."""
-        return self._response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return str(self._response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
     def spoke(self) -> None:
         """Note that a token came: the next may take as long as the gap between tokens."""
@@ -96,7 +96,7 @@ class Upstream:
         outbound.abort(self._response)
 
     def _look(self) -> None:
-        """Break the read off where it has waited too long; a reader who is busy elsewhere is not the provider's fault."""
+        """Break a read off that has waited too long; a reader who is busy elsewhere is not the provider's fault."""
         now = self._loop.time()
         if now < self._deadline or not self._waiting:
             self._timer = self._loop.call_at(max(self._deadline, now + 0.05), self._look)
@@ -138,7 +138,9 @@ async def _send(
     client = outbound.client()
     timeout = httpx.Timeout(None, connect=spec.connect_seconds)
     try:
-        outgoing = client.build_request(method, _url(spec.base_url, path), headers=headers, content=body, timeout=timeout)
+        outgoing = client.build_request(
+            method, _url(spec.base_url, path), headers=headers, content=body, timeout=timeout
+        )
         return await client.send(outgoing, stream=True)
     except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
         raise ProviderUnavailable(f"{spec.name} does not answer: {_reason(error)}.") from error

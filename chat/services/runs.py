@@ -1,11 +1,13 @@
 """Use cases of runs as people see them: start, cancel, and how one stands."""
 
+import contextlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
 from accounts.models import Actor
@@ -15,7 +17,8 @@ from chat.models import Conversation, Message, MessageRole, Run, RunState
 from core import ids, queue
 from core.errors import Conflict, NotFound
 
-ring = queue.doorbell("chat.execute_run")
+EXECUTE = "chat.execute_run"
+ring = queue.doorbell(EXECUTE)
 
 
 class OnConflict(StrEnum):
@@ -31,6 +34,13 @@ class ConversationBusy(Conflict):
 
     code = "conversation_busy"
     title = "The conversation is busy"
+
+
+class ChangedMeanwhile(Conflict):
+    """Something that the run needs was deleted while the message was on its way."""
+
+    code = "changed_meanwhile"
+    default_detail = "The session or its companion was deleted meanwhile; nothing was stored."
 
 
 class UnknownRun(NotFound):
@@ -56,7 +66,6 @@ def start(
     `also` is called in the same transaction. A conversation that is not stored yet is stored with them. Raises
     ConversationBusy where another run has the conversation's turn and the message may neither wait nor interrupt.
     """
-    fresh = conversation._state.adding
     message = Message(
         id=ids.new(),
         workspace_id=conversation.workspace_id,
@@ -76,26 +85,70 @@ def start(
         provider=choice.provider.name,
         model=choice.model,
     )
+    conversation.title = conversation.title or _title(text)
+    lines_up = on_conflict is not OnConflict.REJECT and not conversation._state.adding
     try:
-        with transaction.atomic():
-            if fresh:
-                conversation.title = conversation.title or _title(text)
-                conversation.save(force_insert=True)
-            elif on_conflict is not OnConflict.REJECT:
+        # One statement needs no transaction of its own: it is stored whole or not at all.
+        several = also or lines_up or connection.in_atomic_block
+        with transaction.atomic() if several else contextlib.nullcontext():
+            if lines_up:
                 _stand_in_line(conversation, run, interrupt=on_conflict is OnConflict.INTERRUPT, by=by)
-            message.save(force_insert=True)
-            run.save(force_insert=True)
-            if not fresh:
-                Conversation.objects.filter(pk=conversation.pk).update(updated_at=Now())
+            _store(conversation, message, run)
             if also is not None:
                 also(run)
             if run.active:
                 ring(run.pk)
     except IntegrityError as error:
-        if "one_active_run_per_conversation" not in str(error):
-            raise
-        raise _busy(conversation) from None
+        if "one_active_run_per_conversation" in str(error):
+            raise _busy(conversation) from None
+        raise ChangedMeanwhile from error
+    conversation._state.adding = False
     return run
+
+
+_BEGIN = """INSERT INTO chat_conversation (id, workspace_id, user_id, companion_id, title, archived, last_seq)
+    VALUES (%(conversation)s, %(workspace)s, %(user)s, %(companion)s, %(title)s, false, 0)"""
+_TOUCH = "UPDATE chat_conversation SET updated_at = clock_timestamp() WHERE id = %(conversation)s"
+_STORE = """
+WITH conversation AS ({conversation}), message AS (
+    INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, model, provider, metadata)
+    VALUES (%(message)s, %(workspace)s, %(conversation)s, %(role)s, %(content)s, %(parts)s::jsonb, '', '',
+        %(metadata)s::jsonb))
+INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, message_id, state, active, attempt, seq_base, seq,
+    draft, companion_type, provider, model, worker, error_code, error_message)
+VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(message)s, %(state)s, %(active)s, 0, 0, 0,
+    '[]'::jsonb, %(companion_type)s, %(provider)s, %(model)s, '', '', '')
+"""
+
+
+def _store(conversation: Conversation, message: Message, run: Run) -> None:
+    """Insert the message and its run, and insert or touch their conversation, in one statement.
+
+    Three `save()`s in a transaction took four times the CPU here and five round trips; every message comes this way.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _STORE.format(conversation=_BEGIN if conversation._state.adding else _TOUCH),
+            {
+                "conversation": conversation.pk,
+                "workspace": conversation.workspace_id,
+                "user": conversation.user_id,
+                "companion": conversation.companion_id,
+                "title": conversation.title,
+                "message": message.pk,
+                "role": message.role,
+                "content": message.content,
+                "parts": json.dumps(message.parts),
+                "metadata": json.dumps(message.metadata),
+                "run": run.pk,
+                "agent": run.agent_id,
+                "state": run.state,
+                "active": run.active,
+                "companion_type": run.companion_type,
+                "provider": run.provider,
+                "model": run.model,
+            },
+        )
 
 
 def cancel(run: Run, *, by: Actor) -> None:

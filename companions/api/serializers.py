@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from agents.models import Agent
 from companions.models import Companion, Layer
 from core.serializers import StrictSerializer
 
@@ -14,7 +15,7 @@ TOOL_NAME = r"^[A-Za-z0-9_.:/*-]{1,100}$"
 class CompanionOut(serializers.ModelSerializer[Companion]):
     """A companion."""
 
-    agent = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    agent: "serializers.SlugRelatedField[Agent]" = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     memory_layers = serializers.ListField(child=serializers.ChoiceField(choices=Layer.choices))
     tools_allowed = serializers.ListField(child=serializers.CharField())
 
@@ -44,7 +45,10 @@ class CompanionConfig(StrictSerializer):
     personality = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
     tone = serializers.CharField(max_length=200, allow_blank=True, required=False)
     memory_layers = serializers.ListField(
-        child=serializers.ChoiceField(choices=Layer.choices), max_length=len(Layer), required=False, validators=[no_twins]
+        child=serializers.ChoiceField(choices=Layer.choices),
+        max_length=len(Layer),
+        required=False,
+        validators=[no_twins],
     )
     tools_allowed = serializers.ListField(
         child=serializers.RegexField(TOOL_NAME),

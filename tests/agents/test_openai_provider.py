@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
@@ -22,7 +22,8 @@ from agents.providers.base import (
 )
 from core import outbound
 from tests.agents.conftest import ask
-from tests.servers.openai_server import TEXT, wait_until
+from tests.servers.openai_scripts import TEXT
+from tests.servers.openai_server import wait_until
 
 
 async def hear(spec, model, **more):
@@ -33,10 +34,12 @@ async def hear(spec, model, **more):
 async def hear_out(spec, model):
     """What the provider says before it fails, and its failure."""
     said = []
-    with pytest.raises(ProviderError) as caught:
+    try:
         async for event in provider_for(spec).stream(ask(model)):
             said.append(event)
-    return text(said), caught.value
+    except ProviderError as error:
+        return text(said), error
+    pytest.fail("it did not fail")
 
 
 def text(events):
@@ -66,9 +69,11 @@ async def test_a_burst_keeps_every_token_in_order(spec):
     assert text(events) == "".join(f"tok {n} " for n in range(2000))
 
 
-async def test_the_connection_is_used_again(spec, server):
+@pytest.mark.parametrize("model", ["t3-i1", "late-end", "status:400"])
+async def test_the_connection_is_used_again(spec, server, model):
     for _ in range(3):
-        await hear(spec, "t3-i1")
+        with suppress(ProviderError):
+            await hear(spec, model)
     assert server.connections == 1
 
 
@@ -172,6 +177,14 @@ async def test_a_refusal_never_repeats_a_key(spec):
 async def test_a_refusals_words_are_bounded(spec):
     _, error = await hear_out(spec, "huge-error")
     assert len(error.detail) < 550
+
+
+async def test_a_refusal_without_an_end_is_read_no_further_than_needed(spec, server):
+    began = time.monotonic()
+    _, error = await hear_out(spec, "endless-error")
+    assert isinstance(error, ProviderUnavailable)
+    assert time.monotonic() - began < 1
+    await asyncio.to_thread(wait_until, lambda: server.open_connections == 0)
 
 
 async def test_a_redirect_is_not_followed(spec, server):

@@ -22,16 +22,17 @@ def test_the_cpu_of_a_child_that_has_ended_is_not_lost():
 
 
 def test_children_are_of_the_group_that_their_command_or_else_their_parent_tells():
-    shell = 'bash -c "read; :" uvicorn & bash -c "bash -c \\"read; :\\"; :" celery worker & echo on; read; :'
-    with subprocess.Popen(
-        ["bash", "-c", f"exec 3<&0; {shell}".replace("read;", "read <&3;")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        process.stdout.readline()
-        while len(proc.tree([process.pid])) < 4:
-            assert process.poll() is None
-        while sorted(proc.tree([process.pid]).values()) != ["supervisor", "web", "worker", "worker"]:
-            assert process.poll() is None
+    # Each argument is a process that starts the next one and waits until its input is closed.
+    nest = (
+        "import subprocess, sys\nrest = sys.argv[2:]\n"
+        "child = subprocess.Popen([sys.executable, '-c', *rest]) if rest else print('all on', flush=True)\n"
+        "sys.stdin.read()\nchild and child.wait()"
+    )
+    command = [sys.executable, "-c", nest, "celery worker", nest, "anything"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "all on\n"
+        assert sorted(proc.tree([process.pid, os.getpid()]).values()).count("worker") == 2
+        assert proc.tree([os.getpid()])[os.getpid()] == proc.OTHERS
         process.stdin.close()
 
 

@@ -47,9 +47,7 @@ def test_a_whole_answer_has_the_same_text(client):
 
 
 def test_the_models_are_listed(client):
-    assert {"id": "t100-i20", "object": "model", "owned_by": "benchmark"} in client.get("/models").json()[
-        "data"
-    ]
+    assert {"id": "t100-i20", "object": "model", "owned_by": "benchmark"} in client.get("/models").json()["data"]
 
 
 def test_a_name_that_tells_nothing_is_not_found(client):

@@ -81,9 +81,7 @@ def test_a_reader_who_begins_with_the_log_is_told_the_session_once():
     assert first == [
         ("session", {"session_id": "s", "run_id": "r", "companion": "smart-home", "provider": "p", "model": "m"})
     ]
-    assert fresh.frames(events.RunRestarted(2, "worker_lost")) == [
-        ("restart", {"attempt": 2, "reason": "worker_lost"})
-    ]
+    assert fresh.frames(events.RunRestarted(2, "worker_lost")) == [("restart", {"attempt": 2, "reason": "worker_lost"})]
 
 
 def test_a_snapshot_makes_a_reader_drop_its_text_and_take_the_whole():

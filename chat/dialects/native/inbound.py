@@ -12,7 +12,7 @@ from chat.eventlog import Watch
 from chat.models import Conversation, Run
 from chat.services import conversations, runs
 from chat.services.runs import OnConflict
-from companions import services as companions
+from companions import directory
 from core import ids
 from core.errors import Invalid
 
@@ -57,8 +57,8 @@ def find_conversation(actor: Actor, session_id: UUID | None, companion_type: str
             raise Invalid.field("companion", f"The session is with {conversation.companion.type}.", "mismatch")
         return conversation
     if companion_type is not None:
-        return conversations.new(companions.find(actor, companion_type), by=actor)
-    return conversations.new(companions.default(actor), by=actor)
+        return conversations.new(directory.find(actor, companion_type), by=actor)
+    return conversations.new(directory.first(actor), by=actor)
 
 
 def encoder(run: Run) -> Encoder:

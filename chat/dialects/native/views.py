@@ -24,6 +24,7 @@ from chat.dialects.native.serializers import (
     MessageRequest,
     RunOut,
 )
+from chat.eventlog import feed
 from chat.following import Numbered, follow
 from chat.models import Message, Run
 from chat.services import runs
@@ -98,7 +99,9 @@ class ChatView(APIView):
                 return response
             conversation = inbound.find_conversation(actor, said.get("session_id"), companion_type)
             run, watch = inbound.begin(actor, said, conversation, also=keep(claim))
-        return serve(run, follow(str(run.pk), watch=watch, wait=wait))
+        response = serve(run, follow(str(run.pk), watch=watch, wait=wait))
+        stream.release_with(response, lambda: feed.unwatch(str(run.pk), watch))
+        return response
 
 
 class CompanionChatView(ChatView):

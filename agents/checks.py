@@ -1,0 +1,30 @@
+"""System checks of the providers that the environment names."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+from agents import environment
+
+
+@register()
+def addresses_are_well_formed(**_: Any) -> list[CheckMessage]:
+    """Finds an OPENAI_BASE_URL or OLLAMA_HOST that no request could be sent to."""
+    found = {"OPENAI_BASE_URL": settings.OPENAI_BASE_URL}
+    if settings.OLLAMA_HOST:
+        found["OLLAMA_HOST"] = environment.ollama_url(settings.OLLAMA_HOST)
+    return [
+        Error(f"{name} is not an http or https address.", hint="For example http://127.0.0.1:8080/v1", id="agents.E001")
+        for name, url in found.items()
+        if url and not _well_formed(url)
+    ]
+
+
+def _well_formed(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -1,0 +1,127 @@
+"""The offline provider: honest, repeatable, and able to fail."""
+
+import asyncio
+import dataclasses
+import time
+
+import pytest
+
+from agents.events import ReasoningDelta, TextDelta, Usage
+from agents.providers import provider_for
+from agents.providers.base import (
+    ChatMessage,
+    ChatRequest,
+    FirstTokenTimeout,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderSpec,
+    ProviderUnauthorized,
+    ProviderUnavailable,
+    Stalled,
+    StreamCut,
+    StreamMalformed,
+)
+from tests.agents.conftest import ask
+
+SPEC = ProviderSpec("rehearsal", "rehearsal", offline=True)
+
+
+async def hear(request, spec=SPEC):
+    return [event async for event in provider_for(spec).stream(request)]
+
+
+def text(events):
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def quick(said, model="rehearsal", system=""):
+    return ask(model, f"{said} [[rehearse: interval=0]]", system)
+
+
+async def test_its_first_sentence_says_what_it_is():
+    events = await hear(quick("Dim the lights, please.", system="You are Hestia.\n\nCalm."))
+    said = text(events)
+    assert said.startswith("This is a rehearsal: no model was asked.")
+    assert "“Dim the lights, please.”" in said
+    assert "Hestia" in said
+    assert isinstance(events[-1], Usage)
+    assert events[-1].cost_usd == 0
+
+
+async def test_the_same_message_gets_the_same_answer_word_by_word():
+    first, second = await hear(quick("Hi")), await hear(quick("Hi"))
+    assert first == second
+    assert len([event for event in first if isinstance(event, TextDelta)]) == len(text(first).split())
+
+
+@pytest.mark.parametrize(
+    "said", ["", "   ", "\n\n", "]]", "[[rehearse:]]", "[[rehearse: tokens=]]", "🙂" * 5000, "[[rehearse: tokens=٣]]"]
+)
+async def test_it_answers_any_text(said):
+    assert text(await hear(quick(said))).startswith("This is a rehearsal")
+
+
+async def test_it_answers_a_conversation_without_a_word_of_the_person():
+    assert text(await hear(ChatRequest("rehearsal", ()))).startswith("This is a rehearsal")
+
+
+async def test_tokens_and_interval_are_followed():
+    began = time.monotonic()
+    events = await hear(ask("rehearsal", "[[rehearse: tokens=20 interval=10]]"))
+    assert len(text(events).split()) == 20
+    assert text(events).startswith("This is a rehearsal: no model was asked. word1 word2")
+    assert time.monotonic() - began >= 0.19
+
+
+async def test_it_thinks_aloud_when_asked_to_and_as_the_reasoning_model():
+    for request in (quick("[[rehearse: reason]]"), quick("Hi", model="rehearsal-reasoning")):
+        events = await hear(request)
+        assert isinstance(events[0], ReasoningDelta)
+        assert text(events).startswith("This is a rehearsal")
+
+
+async def test_a_direction_that_it_does_not_know_is_named():
+    assert "I do not know the direction 'tokns=5'" in text(await hear(quick("[[rehearse: tokns=5]]")))
+
+
+async def test_only_the_last_message_directs():
+    messages = (ChatMessage("user", "[[rehearse: cut]]"), ChatMessage("assistant", "Oh"), ChatMessage("user", "Hi"))
+    assert "2 messages" in text(await hear(ChatRequest("rehearsal", messages)))
+
+
+@pytest.mark.parametrize(
+    ("direction", "kind"),
+    [
+        ("fail=rate_limit", ProviderRateLimited),
+        ("fail=unauthorized", ProviderUnauthorized),
+        ("fail=unavailable", ProviderUnavailable),
+        ("fail=malformed", StreamMalformed),
+        ("fail=error", ProviderError),
+        ("cut", StreamCut),
+        ("stall", Stalled),
+    ],
+)
+async def test_it_fails_on_request_after_so_many_words(direction, kind):
+    spec = dataclasses.replace(SPEC, between_tokens_seconds=0.02)
+    said = []
+
+    async def listen():
+        async for event in provider_for(spec).stream(quick(f"[[rehearse: {direction} after=3]]")):
+            said.append(event)
+
+    with pytest.raises(ProviderError) as caught:
+        await listen()
+    assert (text(said), type(caught.value)) == ("This is a ", kind)
+
+
+async def test_a_stall_from_the_start_is_a_missing_first_token():
+    with pytest.raises(FirstTokenTimeout):
+        await hear(quick("[[rehearse: stall]]"), dataclasses.replace(SPEC, first_token_seconds=0.02))
+
+
+async def test_a_stall_can_be_cancelled():
+    task = asyncio.create_task(hear(quick("[[rehearse: stall after=1]]")))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
