@@ -126,14 +126,25 @@ async def follow(
 
 async def _replay(run_id: str, place: Place) -> list[Numbered]:
     """What the log has after the reader's place; where it has a gap or nothing, what the database has."""
-    news: list[Numbered] = []
+    news = await _read_log(run_id, place)
+    if news and not place.missing:
+        return news
+    stands = await bridge.in_thread(runs.standing, run_id)
+    if stands is not None and place.last < stands.seq:
+        # Looked at again: what the database tells of may have come into the log meanwhile, and is better told by it.
+        news += await _read_log(run_id, place)
+    if news and isinstance(news[-1][1], TERMINAL):
+        return news
+    return news + _from_database(stands, place)
+
+
+async def _read_log(run_id: str, place: Place) -> list[Numbered]:
+    """What the log has; where Valkey does not answer, something is missing."""
     try:
-        news = await _from_log(run_id, place)
+        return await _from_log(run_id, place)
     except (RedisError, OSError):
         place.missing = True
-    if not (news and isinstance(news[-1][1], TERMINAL)) and (place.missing or not news):
-        news += await _from_database(run_id, place)
-    return news
+        return []
 
 
 async def _from_log(run_id: str, place: Place) -> list[Numbered]:
@@ -150,9 +161,8 @@ async def _from_log(run_id: str, place: Place) -> list[Numbered]:
         begin = int(entries[-1][0].split(b"-")[0]) + 1
 
 
-async def _from_database(run_id: str, place: Place) -> list[Numbered]:
+def _from_database(stands: runs.Standing | None, place: Place) -> list[Numbered]:
     """A snapshot where the reader lacks something that is stored, and the terminal event of a run that ended."""
-    stands = await bridge.in_thread(runs.standing, run_id)
     if stands is None:
         return [(place.last + 1, RunFailed("deleted", "The run was deleted.", False))]
     news: list[Numbered] = []

@@ -18,7 +18,7 @@ from typing import IO
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config import bootstrap, env
+from config import bootstrap, env, prepared
 from config.supervisor import Part, StartError, StoppedError, Supervisor, say
 from core import embedded, embedded_child, embedded_home
 
@@ -58,9 +58,7 @@ def worker(name: str, environ: Mapping[str, str]) -> Part:
 def scheduler(name: str, environ: Mapping[str, str]) -> Part:
     """The one process that rings the doorbells whose time has come."""
     schedule = Path(environ["DATA_DIR"]) / "schedule"
-    return _program_part(
-        name, ["celery", "-A", "config", "beat", f"--schedule={schedule}", "--pidfile="], environ
-    )
+    return _program_part(name, ["celery", "-A", "config", "beat", f"--schedule={schedule}", "--pidfile="], environ)
 
 
 def _check_port(host: str, port: int) -> None:
@@ -114,20 +112,25 @@ def _bring_up(supervisor: Supervisor, servers: list[embedded.Server], host: str,
         supervisor.until(server.ready, server.name)
     reach = ANY_HOST.get(host, host)
     base_url = f"http://[{reach}]:{port}" if ":" in reach else f"http://{reach}:{port}"
-    command = [sys.executable, "manage.py", "prepare", "--base-url", base_url]
-    prepare = embedded_child.start(command, cwd=bootstrap.BASE_DIR, last_signal=signal.SIGTERM)
-    try:
-        supervisor.until(lambda: prepare.poll() is not None, "the database")
-    finally:
-        embedded_child.stop(prepare)
-    if prepare.returncode:
-        raise StartError("the database could not be prepared; the reason stands above")
+    if not prepared.is_done(supervisor.folder, base_url):
+        _prepare(supervisor, base_url)
     say("Starting web, worker, scheduler …")
     supervisor.start(web("web", host, port, os.environ))
     supervisor.start(worker("worker", os.environ))
-    supervisor.start(scheduler("scheduler", os.environ))
     supervisor.until(lambda: _healthy(host, port), "the web process")
+    supervisor.start(scheduler("scheduler", os.environ))
     return base_url
+
+
+def _prepare(supervisor: Supervisor, base_url: str) -> None:
+    command = [sys.executable, "manage.py", "prepare", "--base-url", base_url]
+    child = embedded_child.start(command, cwd=bootstrap.BASE_DIR, last_signal=signal.SIGTERM)
+    try:
+        supervisor.until(lambda: child.poll() is not None, "the database")
+    finally:
+        embedded_child.stop(child)
+    if child.returncode:
+        raise StartError("the database could not be prepared; the reason stands above")
 
 
 def serve() -> None:
@@ -162,7 +165,7 @@ def main() -> int:
     """Run the stack; the exit code is 1 where it did not come up."""
     try:
         serve()
-    except (StartError, embedded.EmbeddedError, ImproperlyConfigured, OSError) as error:
+    except (StartError, embedded_home.EmbeddedError, ImproperlyConfigured, OSError) as error:
         say(f"Countersign: {error}")
         return 1
     return 0

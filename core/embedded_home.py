@@ -84,9 +84,11 @@ def find(data_dir: Path) -> Home:
 
 def discard(data_dir: Path) -> None:
     """Remove a data directory and its servers' data, wherever they are; the servers must be stopped."""
-    place = find(data_dir)
-    for folder in (place.sockets, place.path, data_dir):
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(EmbeddedError):  # they are gone already
+        place = find(data_dir)
+        shutil.rmtree(place.sockets, ignore_errors=True)
+        shutil.rmtree(place.path, ignore_errors=True)
+    shutil.rmtree(data_dir, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -163,9 +165,16 @@ def _make_passable(folder: Path) -> None:
 
 def _can_run(installed: Path, place: Home) -> bool:
     program = installed / POSTGRES_PROGRAMS / "bin" / "postgres"
-    account = {"user": place.user, "group": place.group, "extra_groups": ()}
     try:
-        subprocess.run([program, "--version"], cwd="/", **account, capture_output=True, check=True)
+        subprocess.run(
+            [program, "--version"],
+            cwd="/",
+            user=place.user,
+            group=place.group,
+            extra_groups=(),
+            capture_output=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return False
     return True

@@ -111,6 +111,8 @@ _LOGGERS = {
     "uvicorn.error": "",
     "uvicorn.access": "WARNING",
     "celery": "",
+    "celery.worker.strategy": "WARNING",  # a line when a doorbell is heard and a line when it was answered
+    "celery.app.trace": "WARNING",
     "httpx": "WARNING",
 }
 

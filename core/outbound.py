@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import cache
 from http.cookiejar import CookieJar
-from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
@@ -19,8 +18,8 @@ from httpx_aiohttp import AiohttpTransport
 CONNECTIONS = 1000
 IDLE_SECONDS = 60.0
 
-_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[httpx.AsyncClient]]" = WeakKeyDictionary()
-_open: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = WeakKeyDictionary()
+# A loop's client, and the generator that closes it and takes both out of here.
+_open: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[httpx.AsyncClient]]] = {}
 
 
 class _NoCookies(CookieJar):
@@ -66,31 +65,27 @@ async def _lifetime() -> AsyncGenerator[httpx.AsyncClient]:
     try:
         yield client
     finally:
+        _open.pop(asyncio.get_running_loop(), None)
         await client.aclose()
 
 
 def client() -> httpx.AsyncClient:
     """The running loop's client; it takes no proxy from the environment, follows no redirect and keeps no cookie."""
     loop = asyncio.get_running_loop()
-    found = _open.get(loop)
-    if found is None:
+    if loop not in _open:
         lifetime = _lifetime()
         try:
             lifetime.__anext__().send(None)  # runs to its yield without waiting, and makes the loop know of it
         except StopIteration as started:
-            found = started.value
-        assert found is not None
-        _clients[loop], _open[loop] = lifetime, found
-    return found
+            _open[loop] = started.value, lifetime
+    return _open[loop][0]
 
 
 async def close() -> None:
     """Close the running loop's client, for loops that end without shutting down their generators."""
-    loop = asyncio.get_running_loop()
-    _open.pop(loop, None)
-    lifetime = _clients.pop(loop, None)
-    if lifetime is not None:
-        await lifetime.aclose()
+    held = _open.get(asyncio.get_running_loop())
+    if held is not None:
+        await held[1].aclose()
 
 
 def body(response: httpx.Response) -> aiohttp.StreamReader:
@@ -108,9 +103,10 @@ async def release(response: httpx.Response, *, patience: float = 0.05) -> None:
     """Give the connection back to the pool if the body's end has come or comes within `patience`; else close it."""
     reader = body(response)
     try:
-        async with asyncio.timeout(patience):
-            while not reader.at_eof():
-                await reader.readany()
+        if not reader.at_eof():
+            async with asyncio.timeout(patience):
+                while not reader.at_eof():
+                    await reader.readany()
     except (TimeoutError, aiohttp.ClientError, OSError):
         abort(response)
     with suppress(httpx.HTTPError):

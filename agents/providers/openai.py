@@ -29,6 +29,14 @@ ENDS = {
     "length": "cut at the model's length limit",
     "content_filter": "stopped by the provider's content filter",
 }
+STATUS_OF = {  # of an error that is reported in a stream, which has a code alone
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "server_error": 500,
+    "overloaded_error": 529,
+}
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
@@ -102,6 +110,7 @@ class Answer:
     def whole(self, body: bytes) -> list[Spoken]:
         """The answer of a server that did not stream."""
         spoken = self._fold([body])
+        self.done = bool(spoken)
         self._end(spoken)
         return spoken
 
@@ -183,11 +192,9 @@ class Answer:
     def _failure(self, reported: Any) -> ProviderError:
         """The error that a provider reports in the middle of its stream; its code may be an HTTP status."""
         code, words = upstream.read_error(reported)
-        status = int(code) if code.isdecimal() and len(code) == 3 else 0
+        status = int(code) if code.isdecimal() and len(code) == 3 else STATUS_OF.get(code, 0)
         if status >= 400:
             return upstream.error_for(self._spec, status, code, words)
-        if code in ("rate_limit_exceeded", "rate_limit_error", "overloaded_error", "server_error"):
-            return upstream.error_for(self._spec, 429 if code.startswith("rate") else 503, code, words)
         said = upstream.clean(self._spec, words) or "an error without words"
         return ProviderError(f"{self._spec.name} reported in its stream: {said}")
 

@@ -152,7 +152,9 @@ async def test_what_was_said_before_a_failure_is_kept(spec, model, said, kind):
         ("web-page", ProviderError, False),
         ("error-first:429", ProviderRateLimited, True),
         ("error-first:rate_limit_exceeded", ProviderRateLimited, True),
-        ("error-first:model_not_found", ProviderError, False),
+        ("error-first:model_not_found", UnknownModel, False),
+        ("error-first:other", ProviderError, False),
+        ("json-page", StreamCut, True),
         ("hang-up", ProviderUnavailable, True),
         ("not-http", ProviderUnavailable, True),
     ],
@@ -306,4 +308,5 @@ def test_the_client_belongs_to_its_loop_and_ends_with_it(spec, server):
     first, second = asyncio.run(once()), asyncio.run(once())
     assert first is not second
     assert first.is_closed
+    assert not outbound._open
     wait_until(lambda: server.open_connections == 0)

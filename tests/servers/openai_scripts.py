@@ -265,6 +265,11 @@ async def not_streamed(wire: Wire) -> None:
     await wire.whole(200, json.dumps({"choices": [choice], "usage": usage}).encode())
 
 
+async def json_page(wire: Wire) -> None:
+    """JSON that is no answer."""
+    await wire.whole(200, b'{"hello": "world"}')
+
+
 async def web_page(wire: Wire) -> None:
     await wire.whole(200, b"<html>Welcome!</html>", "text/html; charset=utf-8")
 
@@ -293,7 +298,7 @@ SCRIPTS: dict[str, Callable[..., Awaitable[None]]] = {
         split_bytes, crlf, pings, ping_forever, cut, ends_early, no_done, cut_after_finish, hang_after_finish, late_end,
         malformed, wrong_types, error_event, error_first, status, status_html, flaky, missing, quota, echo_key,
         huge_error, endless_error, redirect, slow_head, slow_first, stall, giant, endless, endless_line,
-        reasoning, tool_calls, no_usage, ends_with, no_stream_options, not_streamed, web_page, odd_text,
+        reasoning, tool_calls, no_usage, ends_with, no_stream_options, not_streamed, json_page, web_page, odd_text,
         not_http, hang_up,
     )
 }  # fmt: skip

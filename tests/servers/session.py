@@ -21,6 +21,8 @@ if settings.configured:
     raise pytest.UsageError("Django is set up before the servers of the tests: unset DJANGO_SETTINGS_MODULE")
 
 FOLDER = Path(tempfile.mkdtemp(prefix="cs-test-"))
+_running = contextlib.ExitStack()
+_running.enter_context(embedded_home.exclusive(FOLDER / "lock", "tests"))
 HOME = embedded_home.find(FOLDER / "data")
 (FOLDER / "data" / "static").mkdir()
 for name in FOREIGN:
@@ -38,7 +40,6 @@ os.environ |= {
     "LIMIT_WRITE": "1000000",
 }
 django.setup()
-_running = contextlib.ExitStack()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -51,11 +52,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Stop the servers and remove all that they wrote."""
+    """Stop the servers and remove all that they wrote, and what killed sessions left behind."""
     _running.close()
-    if FOLDER.is_dir():
-        embedded_home.discard(FOLDER / "data")
-        golden = FOLDER / "golden"
-        if golden.is_dir():
-            embedded_home.discard(golden)
-        shutil.rmtree(FOLDER)
+    for folder in Path(tempfile.gettempdir()).glob("cs-test-*"):
+        lock = folder / "lock"
+        if lock.is_file() and lock.stat().st_uid == os.geteuid():
+            with contextlib.suppress(embedded_home.InUseError), embedded_home.exclusive(lock, "sweeping"):
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    for data in folder.iterdir():
+        if data.is_dir():
+            embedded_home.discard(data)
+    shutil.rmtree(folder)

@@ -50,7 +50,7 @@ class Stack:
     """Processes by name: `postgres`, `valkey`, `scheduler`, `web1`…, `worker1`…; `urls` of the webs."""
 
     def __init__(self, webs: int, workers: int, scheduler: bool, env: dict[str, str]) -> None:
-        self.folder = _copy()
+        self.folder = prepared_folder()
         self.home = embedded_home.find(self.folder)
         self.env = _environment(self.folder) | env
         servers = (embedded.postgres(self.home, durable=False), embedded.valkey(self.home))
@@ -103,7 +103,7 @@ class Stack:
             child = server.start(output)
         try:
             server.wait(child)
-        except embedded.EmbeddedError:
+        except embedded_home.EmbeddedError:
             embedded_child.stop(child, by=signal.SIGKILL)
             return False
         self.children[server.name] = child
@@ -205,7 +205,8 @@ def _golden() -> Path:
     return folder
 
 
-def _copy() -> Path:
+def prepared_folder() -> Path:
+    """A new data directory with schema and demo data; discard it with `embedded_home.discard`."""
     golden, folder = _golden(), session.FOLDER / f"stack-{free_port()}"
     data, place = embedded_home.find(golden).path / "postgres", embedded_home.find(folder).path
     subprocess.run(["cp", "-a", data, place], check=True)
