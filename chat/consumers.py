@@ -38,7 +38,7 @@ FRAME_LIMIT = 1_000_000
 BEGINNINGS = (RunStarted, RunRestarted)
 
 
-class SameOrigin(OriginValidator):
+class SameOrigin(OriginValidator):  # type: ignore[misc]  # Channels is not typed
     """Refuses a page of another origin; a program sends no Origin, and no cookie is read that it could abuse."""
 
     def valid_origin(self, parsed_origin: Any) -> bool:
@@ -46,7 +46,7 @@ class SameOrigin(OriginValidator):
         return parsed_origin is None or super().valid_origin(parsed_origin)
 
 
-class SessionConsumer(AsyncWebsocketConsumer):
+class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """/ws/ai/sessions/{id}."""
 
     async def connect(self) -> None:

@@ -6,7 +6,8 @@ terminal event ends it.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from typing import Any
 
 import redis.asyncio
 from django.conf import settings
@@ -77,7 +78,7 @@ class Place:
 
 async def follow(
     run_id: str, *, after: int = 0, watch: Watch | None = None, idle: float | None = None, wait: float = 0
-) -> AsyncIterator[list[Numbered]]:
+) -> AsyncGenerator[list[Numbered]]:
     """The run's events after the number `after`, replayed and then live, up to the one that ends the stream.
 
     An empty list comes after each `idle` seconds of silence. A `watch` taken before the run was committed saves the
@@ -153,7 +154,7 @@ async def _from_log(run_id: str, place: Place) -> list[Numbered]:
     begin = place.last + 1
     while True:
         # Shielded: a command that is cancelled half way spoils its connection, and the driver may swallow the cancel.
-        entries = await asyncio.shield(client.xrange(key(run_id), min=f"{begin}-0", count=PAGE))
+        entries: Any = await asyncio.shield(client.xrange(key(run_id), min=f"{begin}-0", count=PAGE))
         for _, fields in entries:
             news += place.accept(decode(fields[b"b"]))
         if len(entries) < PAGE or place.missing:

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 if TYPE_CHECKING:
     from accounts.models import Actor
+    from chat.models import Conversation, Message, Run
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):

@@ -1,7 +1,7 @@
 """Serving a run to its watcher: headers, keep-alives and closing of an SSE stream, or one answer folded from it."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -24,7 +24,7 @@ class Encoder(Protocol):
 
 
 def sse(
-    batches: AsyncIterator[list[Numbered]],
+    batches: AsyncGenerator[list[Numbered]],
     encoder: Encoder,
     *,
     fault: bytes,
@@ -40,7 +40,7 @@ def sse(
 
 
 async def _frames(
-    batches: AsyncIterator[list[Numbered]], encoder: Encoder, *, fault: bytes, first: bytes
+    batches: AsyncGenerator[list[Numbered]], encoder: Encoder, *, fault: bytes, first: bytes
 ) -> AsyncIterator[bytes]:
     if first:
         yield first
@@ -57,16 +57,16 @@ async def _frames(
         log.exception("a stream broke")
         yield fault
     finally:
-        await batches.aclose()  # type: ignore[attr-defined]
+        await batches.aclose()
 
 
 def release_with(response: HttpResponseBase, release: Callable[[], None]) -> None:
     """Call `release` when the response is done with, even where its stream was never begun."""
-    response._resource_closers.append(release)
+    response._resource_closers.append(release)  # type: ignore[attr-defined]  # as Django's handlers do
 
 
 def answer(
-    batches: AsyncIterator[list[Numbered]], render: Callable[[Event], Awaitable[tuple[int, Any]]]
+    batches: AsyncGenerator[list[Numbered]], render: Callable[[Event], Awaitable[tuple[int, Any]]]
 ) -> HttpResponse:
     """A response whose one JSON body is the fold of the same events: it is made when the last of them has come."""
 
@@ -77,7 +77,7 @@ def answer(
                 if batch:
                     last = batch[-1][1]
         finally:
-            await batches.aclose()  # type: ignore[attr-defined]
+            await batches.aclose()
         assert last is not None, "a followed run always ends with an event"
         return await render(last)
 

@@ -62,7 +62,7 @@ class RunLog:
         if isinstance(event, TextDelta | ReasoningDelta):
             self.spoke = True
             if pending and type(pending[-1]) is type(event):
-                pending[-1] = type(event)(pending[-1].text + event.text)  # type: ignore[union-attr]
+                pending[-1] = type(event)(pending[-1].text + event.text)
                 return
         pending.append(event)
         self._writer.wants(self, at_once=first or not isinstance(event, TextDelta | ReasoningDelta))

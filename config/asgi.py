@@ -19,9 +19,7 @@ application = ProtocolTypeRouter(
     {
         "http": Handler(),
         "websocket": SameOrigin(
-            URLRouter(
-                [re_path(r"^ws/ai/sessions/(?P<session_id>[0-9a-fA-F-]{36})/?$", SessionConsumer.as_asgi())]
-            ),
+            URLRouter([re_path(r"^ws/ai/sessions/(?P<session_id>[0-9a-fA-F-]{36})/?$", SessionConsumer.as_asgi())]),
             settings.ALLOWED_HOSTS,
         ),
     }

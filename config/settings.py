@@ -133,6 +133,9 @@ CSRF_FAILURE_VIEW = "core.problems.csrf_failure"
 HTTPS = env.flag("HTTPS")  # set where a proxy terminates TLS: cookies become secure, HSTS is sent
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_SSL_REDIRECT = HTTPS
+# The operator of a subdomain may have other plans for its neighbours: HSTS for them, or preloaded, is not ours to set.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 
 REST_FRAMEWORK = {

@@ -34,7 +34,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     """The function's result, run in a thread of the pool with a sound database connection."""
     context = contextvars.copy_context()
     return await asyncio.get_running_loop().run_in_executor(
-        pool(), lambda: context.run(guarded, function, *args, **kwargs)
+        pool(), lambda: context.run(lambda: guarded(function, *args, **kwargs))
     )
 
 

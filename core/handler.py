@@ -9,7 +9,7 @@ body gets the length that it turned out to have, without which DRF would take it
 import asyncio
 import io
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +22,7 @@ from django.urls import set_script_prefix
 from core import bridge, problems
 from core.errors import DomainError, Invalid, TooLarge
 
-Message = dict[str, Any]
+Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -86,7 +86,7 @@ class Handler(ASGIHandler):
         """Middleware and view, in this thread."""
         request_started.send(sender=self.__class__, scope=scope)
         response = self.get_response(request)
-        response._handler_class = self.__class__
+        response._handler_class = self.__class__  # type: ignore[attr-defined]  # as Django's own handler does
         return response
 
     async def deliver(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:

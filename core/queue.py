@@ -7,7 +7,7 @@ While a ring is still unanswered another is not sent: the one who answers takes 
 import logging
 from collections.abc import Callable
 
-from celery import Celery, current_app
+from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -40,8 +40,7 @@ def ring(name: str, row_id: object) -> None:
     try:
         if not valkey.client().set(_flag(name), "1", nx=True, px=RINGING_MS):
             return
-        app: Celery = current_app._get_current_object()
-        app.send_task(name, args=[str(row_id)], retry=False, ignore_result=True)
+        current_app.send_task(name, args=[str(row_id)], retry=False, ignore_result=True)
     except (OperationalError, RedisError, OSError) as error:
         log.warning(
             "the doorbell could not be rung; the sweep will find the row",

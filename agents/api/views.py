@@ -5,6 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import actor_of
 from accounts.models import Membership
 from agents import brain, services
 from agents.api.serializers import AgentsOut, ModelsOut, PreferencesOut, PreferredModel
@@ -60,8 +61,8 @@ class AgentsView(APIView):
     @extend_schema(responses={200: AgentsOut, 503: UNAVAILABLE}, examples=[AGENTS_EXAMPLE], tags=["agents"])
     def get(self, request: Request) -> Response:
         """The agents of the workspace, by name."""
-        brain.check(request.user.workspace)
-        agents = Agent.objects.visible_to(request.user).order_by("name", "pk")[:MOST]
+        brain.check(actor_of(request).workspace)
+        agents = Agent.objects.visible_to(actor_of(request)).order_by("name", "pk")[:MOST]
         return Response(AgentsOut({"agents": agents}).data)
 
 
@@ -74,7 +75,7 @@ class ModelsView(APIView):
     @extend_schema(responses=ModelsOut, examples=[MODELS_EXAMPLE], tags=["models"])
     def get(self, request: Request) -> Response:
         """The models of all providers that answer now."""
-        return Response(ModelsOut({"models": brain.models(request.user.workspace)}).data)
+        return Response(ModelsOut({"models": brain.models(actor_of(request).workspace)}).data)
 
 
 class PreferencesView(APIView):
@@ -86,7 +87,7 @@ class PreferencesView(APIView):
     @extend_schema(responses=PreferencesOut, tags=["preferences"])
     def get(self, request: Request) -> Response:
         """What the caller settled."""
-        return Response(preferences(request.user.membership))
+        return Response(preferences(actor_of(request).membership))
 
 
 class PreferredModelView(APIView):
@@ -109,7 +110,7 @@ class PreferredModelView(APIView):
         """Prefer a model wherever a message names none."""
         body = PreferredModel(data=request.data)
         body.is_valid(raise_exception=True)
-        return Response(preferences(services.prefer(request.user, body.validated_data["model"] or "")))
+        return Response(preferences(services.prefer(actor_of(request), body.validated_data["model"] or "")))
 
 
 def preferences(membership: Membership) -> dict[str, object]:

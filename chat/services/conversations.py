@@ -45,7 +45,7 @@ def create(companion: Companion, *, by: Actor, title: str = "") -> Conversation:
 
 def get(session_id: UUID, *, by: Actor) -> Conversation:
     """The caller's conversation; raises UnknownSession."""
-    found = (
+    found: Conversation | None = (
         Conversation.objects.visible_to(by)
         .select_related("companion__agent", "workspace")
         .filter(pk=session_id)

@@ -161,7 +161,7 @@ def cancel(run: Run, *, by: Actor) -> None:
 
 def get(run_id: UUID, *, by: Actor) -> Run:
     """The caller's run; raises UnknownRun."""
-    found = Run.objects.visible_to(by).select_related("conversation").filter(pk=run_id).first()
+    found: Run | None = Run.objects.visible_to(by).select_related("conversation").filter(pk=run_id).first()
     if found is None:
         raise UnknownRun(f"No run {run_id} is yours.")
     return found

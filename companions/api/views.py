@@ -5,6 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import actor_of
 from companions import services
 from companions.api.serializers import CompanionConfig, CompanionOut, CompanionsOut
 from companions.models import Companion
@@ -34,7 +35,7 @@ class CompanionsView(APIView):
     @extend_schema(responses=CompanionsOut, examples=[LIST_EXAMPLE], tags=["companions"])
     def get(self, request: Request) -> Response:
         """The companions of the workspace, by name."""
-        found = Companion.objects.visible_to(request.user).select_related("agent").order_by("name", "pk")[:MOST]
+        found = Companion.objects.visible_to(actor_of(request)).select_related("agent").order_by("name", "pk")[:MOST]
         return Response(CompanionsOut({"companions": found}).data)
 
 
@@ -59,5 +60,5 @@ class CompanionConfigView(APIView):
         body = CompanionConfig(data=request.data)
         body.is_valid(raise_exception=True)
         persona = services.Persona(**body.validated_data)
-        companion = services.configure(services.find(request.user, type), persona, by=request.user)
+        companion = services.configure(services.find(actor_of(request), type), persona, by=actor_of(request))
         return Response(CompanionOut(companion).data)

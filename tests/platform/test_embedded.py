@@ -149,8 +149,7 @@ def test_a_lock_with_the_number_of_another_process_does_not_stop_the_database(da
 
 def test_the_servers_die_with_the_process_that_started_them(data_dir):
     code = (
-        "import sys, time; from pathlib import Path; from config import bootstrap
-from core import embedded, embedded_home\n"
+        "import sys, time; from pathlib import Path; from core import embedded, embedded_home\n"
         "home = embedded_home.find(Path(sys.argv[1]))\n"
         "children = [server.start(-3) for server in (embedded.postgres(home), embedded.valkey(home))]\n"
         "print(*(child.pid for child in children), flush=True); time.sleep(60)\n"

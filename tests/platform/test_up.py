@@ -57,7 +57,7 @@ class Up:
         """The supervised processes by the word that tells them apart."""
         found = {}
         for child in self.process.children():
-            words = [Path(word).name for word in child.cmdline()]
+            words = {child.name(), *(Path(word).name for word in child.cmdline())}
             found |= {name: child for name in PROGRAMS if name in words}
         return found
 

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import actor_of
 from agents import brain
 from chat.dialects.native import schema
 
@@ -32,7 +33,7 @@ class InfoView(APIView):
     @extend_schema(responses={200: INFO, **schema.PROBLEMS}, tags=["about"])
     def get(self, request: Request) -> Response:
         """What this installation is and has."""
-        workspace = request.user.workspace
+        workspace = actor_of(request).workspace
         return Response(
             {
                 "name": "Countersign",

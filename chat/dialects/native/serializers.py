@@ -11,11 +11,10 @@ from chat.services.runs import OnConflict
 from core.serializers import QuerySerializer, StrictSerializer
 
 
-def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """Metadata within its size."""
+def check_metadata(value: dict[str, Any]) -> None:
+    """Metadata stays within its size."""
     if len(json.dumps(value)) > settings.METADATA_LIMIT:
         raise serializers.ValidationError(f"This may have {settings.METADATA_LIMIT} bytes at most.", code="max_length")
-    return value
 
 
 class MessageRequest(StrictSerializer):
@@ -47,8 +46,8 @@ class MessageRequest(StrictSerializer):
 class MessageFrame(MessageRequest):
     """A message over a WebSocket, whose session is the socket's."""
 
-    stream = None
-    session_id = None
+    stream = None  # type: ignore[assignment]  # how DRF drops a field of the parent
+    session_id = None  # type: ignore[assignment]
 
 
 class CancelFrame(StrictSerializer):
@@ -137,7 +136,7 @@ class SessionOut(serializers.ModelSerializer[Conversation]):
 
     class Meta:
         model = Conversation
-        fields = ("id", "companion", "title", "archived", "created_at", "updated_at")
+        fields: tuple[str, ...] = ("id", "companion", "title", "archived", "created_at", "updated_at")
 
 
 class SessionPage(serializers.Serializer[Any]):
@@ -158,7 +157,7 @@ class SessionDetail(SessionOut):
     next_cursor = serializers.CharField(allow_null=True)
 
     class Meta(SessionOut.Meta):
-        fields = (*SessionOut.Meta.fields, "messages", "active_run_id", "next_cursor")
+        fields: tuple[str, ...] = (*SessionOut.Meta.fields, "messages", "active_run_id", "next_cursor")
 
 
 class RunOut(serializers.ModelSerializer[Run]):

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import actor_of
 from accounts.idempotency import idempotent
 from chat.dialects.native import schema
 from chat.dialects.native.serializers import (
@@ -35,12 +36,17 @@ class SessionsView(APIView):
     scope = "chat"
     limit_bucket = "read"
 
-    @extend_schema(parameters=[SessionsQuery], responses={200: SessionPage, **schema.PROBLEMS}, tags=["sessions"])
+    @extend_schema(
+        operation_id="ai_sessions_list",
+        parameters=[SessionsQuery],
+        responses={200: SessionPage, **schema.PROBLEMS},
+        tags=["sessions"],
+    )
     def get(self, request: Request) -> Response:
         """The caller's own sessions, most recent first."""
         query = SessionsQuery.read(request.query_params)
         page = conversations.page(
-            by=request.user,
+            by=actor_of(request),
             limit=query["limit"],
             offset=query["offset"],
             cursor=query.get("cursor"),
@@ -64,8 +70,8 @@ class SessionsView(APIView):
         """Begin a session in which nothing is said yet."""
         body = SessionRequest(data=request.data)
         body.is_valid(raise_exception=True)
-        companion = companions.find(request.user, body.validated_data["companion"])
-        made = conversations.create(companion, by=request.user, title=body.validated_data.get("title", ""))
+        companion = companions.find(actor_of(request), body.validated_data["companion"])
+        made = conversations.create(companion, by=actor_of(request), title=body.validated_data.get("title", ""))
         return Response(SessionOut(made).data, status=201)
 
 
@@ -79,7 +85,7 @@ class SessionView(APIView):
     def get(self, request: Request, session_id: UUID) -> Response:
         """The session with its messages, oldest first."""
         query = SessionQuery.read(request.query_params)
-        found = conversations.get(session_id, by=request.user)
+        found = conversations.get(session_id, by=actor_of(request))
         said = conversations.messages(found, limit=query["limit"] + 1, after=query.get("cursor"))
         more, said = len(said) > query["limit"], said[: query["limit"]]
         active = found.runs.filter(active=True).values_list("pk", flat=True).first()
@@ -97,14 +103,14 @@ class SessionView(APIView):
         """Rename the session, archive it or bring it back."""
         body = SessionChange(data=request.data)
         body.is_valid(raise_exception=True)
-        found = conversations.get(session_id, by=request.user)
+        found = conversations.get(session_id, by=actor_of(request))
         return Response(SessionOut(conversations.change(found, **body.validated_data)).data)
 
     @extend_schema(parameters=[DeleteQuery], responses={204: None, **schema.PROBLEMS}, tags=["sessions"])
     def delete(self, request: Request, session_id: UUID) -> HttpResponse:
         """Delete the session with its messages and runs; a run under way is stopped."""
         DeleteQuery.read(request.query_params)
-        conversations.delete(conversations.get(session_id, by=request.user), by=request.user)
+        conversations.delete(conversations.get(session_id, by=actor_of(request)), by=actor_of(request))
         return Response(status=204)
 
 
@@ -122,6 +128,6 @@ class SessionStreamView(APIView):
     )
     def get(self, request: Request, session_id: UUID) -> HttpResponseBase:
         """The events of the session's active run, replayed and then live; 204 where no run is active."""
-        found: Conversation = conversations.get(session_id, by=request.user)
+        found: Conversation = conversations.get(session_id, by=actor_of(request))
         active = found.runs.select_related("conversation").filter(active=True).first()
         return resume(active, request) if active else Response(status=204)

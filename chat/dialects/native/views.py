@@ -1,6 +1,6 @@
 """The native dialect's chat and runs: a message in, a run begun, its events out."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import actor_of
 from accounts import idempotency
-from accounts.models import Actor
 from agents.events import Event, RunCompleted, RunFailed, RunWaiting
 from chat import stream
 from chat.dialects.native import inbound, schema
@@ -87,7 +87,7 @@ class ChatView(APIView):
 
     def answer(self, request: Request, said: dict[str, Any], companion_type: str | None) -> HttpResponseBase:
         """Begin the run and serve it as the caller asked."""
-        actor: Actor = request.user
+        actor = actor_of(request)
         streamed = said["stream"] or "text/event-stream" in request.headers.get("Accept", "")
         wait = said.get("wait", inbound.STREAM_WAIT if streamed else 0.0)
         serve = serve_stream if streamed else serve_answer
@@ -110,7 +110,7 @@ class CompanionChatView(ChatView):
     request_serializer = MessageRequest
 
     @extend_schema(request=MessageRequest, responses=schema.CHAT, tags=["chat"])
-    def post(self, request: Request, type: str) -> HttpResponseBase:
+    def post(self, request: Request, type: str = "") -> HttpResponseBase:
         """Say something to the companion of this type."""
         body = self.request_serializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -126,7 +126,7 @@ class RunView(APIView):
     @extend_schema(responses={200: RunOut, **schema.PROBLEMS}, tags=["runs"])
     def get(self, request: Request, run_id: UUID) -> Response:
         """How a run stands."""
-        return Response(RunOut(runs.get(run_id, by=request.user)).data)
+        return Response(RunOut(runs.get(run_id, by=actor_of(request))).data)
 
 
 class RunEventsView(APIView):
@@ -143,7 +143,7 @@ class RunEventsView(APIView):
     )
     def get(self, request: Request, run_id: UUID) -> HttpResponseBase:
         """The run's events, replayed after the given number and then live, as server-sent events."""
-        run = runs.get(run_id, by=request.user)
+        run = runs.get(run_id, by=actor_of(request))
         return resume(run, request)
 
 
@@ -156,8 +156,8 @@ class RunCancelView(APIView):
     @extend_schema(request=None, responses={202: CancelOut, **schema.PROBLEMS}, tags=["runs"])
     def post(self, request: Request, run_id: UUID) -> Response:
         """Ask that the run stop; what it had said is kept. A run that has ended stays as it is."""
-        run = runs.get(run_id, by=request.user)
-        runs.cancel(run, by=request.user)
+        run = runs.get(run_id, by=actor_of(request))
+        runs.cancel(run, by=actor_of(request))
         run.refresh_from_db(fields=["state"])
         return Response({"run_id": run.pk, "status": run.state}, status=202)
 
@@ -167,13 +167,13 @@ def keep(claim: idempotency.Claim | None) -> Callable[[Run], None] | None:
     return None if claim is None else lambda run: idempotency.complete(claim, 200, {"run_id": str(run.pk)})
 
 
-def serve_stream(run: Run, batches: AsyncIterator[list[Numbered]], *, after: int = 0) -> HttpResponseBase:
+def serve_stream(run: Run, batches: AsyncGenerator[list[Numbered]], *, after: int = 0) -> HttpResponseBase:
     """The run's events as SSE, the session first."""
     encode = inbound.encoder(run)
     return stream.sse(batches, encode, first=to_sse(after, encode.session()), fault=FAULT)
 
 
-def serve_answer(run: Run, batches: AsyncIterator[list[Numbered]]) -> HttpResponseBase:
+def serve_answer(run: Run, batches: AsyncGenerator[list[Numbered]]) -> HttpResponseBase:
     """The run's end as one JSON body."""
 
     async def render(last: Event) -> tuple[int, Any]:
@@ -187,7 +187,8 @@ def serve_answer(run: Run, batches: AsyncIterator[list[Numbered]]) -> HttpRespon
 def answer_body(run: Run, last: Event) -> tuple[int, dict[str, Any]]:
     """The status and the JSON body of a run that ended, or that waits for approval, with this event."""
     waiting = isinstance(last, RunWaiting)
-    message = None if waiting else Message.objects.filter(pk=getattr(last, "message_id", None)).first()
+    message_id = getattr(last, "message_id", None)
+    message = Message.objects.filter(pk=message_id).first() if message_id else None
     status = "awaiting_approval" if waiting else "completed" if isinstance(last, RunCompleted) else "cancelled"
     return 202 if waiting else 200, {
         "response": getattr(last, "text", ""),

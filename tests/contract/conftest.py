@@ -1,0 +1,125 @@
+"""The cast of the contract: the caller, a colleague, a stranger, with what each of them has; and a live stack."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import pytest
+from django.contrib.auth.hashers import make_password
+
+from accounts.models import Actor, ApiKey, Role, Workspace
+from accounts.services import keys
+from agents.brain import Choice
+from agents.models import Agent, Provider
+from agents.providers.base import ProviderSpec
+from chat.models import Conversation, Message, Run
+from chat.services import conversations, runs
+from companions.models import Companion
+from tests.cast import PASSWORD, Api, person
+from tests.contract.operations import Operation
+from tests.servers import openai_server
+from tests.servers.openai_server import OpenAIServer
+from tests.servers.stack import Stack, running
+
+REHEARSAL = Choice(ProviderSpec(name="rehearsal", kind="rehearsal"), "rehearsal")
+
+
+@dataclass
+class Someone:
+    """A person with a session, its active run, and a message in it."""
+
+    actor: Actor
+    key: str
+    companion: Companion
+    session: Conversation
+    run: Run
+    message: Message
+    api: Api = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.api = Api(self.key)
+
+    def url(self, operation: Operation, **others: object) -> str:
+        """The path of an operation with this person's ids in it, save those that are given."""
+        own = {name: PATHS[name](self) for name in operation.parameters("path")}
+        return operation.path.format(**{**own, **others})
+
+
+# Each path parameter of the schema: which id of a person's stands for it.
+PATHS: dict[str, Callable[[Someone], object]] = {
+    "session_id": lambda one: one.session.pk,
+    "run_id": lambda one: one.run.pk,
+    "type": lambda one: one.companion.type,
+}
+
+
+@dataclass
+class World:
+    """Everybody, and what they have."""
+
+    me: Someone
+    admin: Someone
+    colleague: Someone
+    stranger: Someone
+    examples: dict[str, Any]
+
+
+@cache
+def _hash() -> str:
+    return make_password(PASSWORD)
+
+
+def _someone(workspace: Workspace, companion: Companion, name: str, role: Role = Role.MEMBER) -> Someone:
+    actor = person(workspace, name, role)
+    actor.user.password = _hash()
+    actor.user.save()
+    _, secret = keys.create(workspace=workspace, user=actor.user, name="Tests")
+    ApiKey.objects.update(last_used_at="2100-01-01T00:00Z")  # so that its use writes nothing
+    session = conversations.create(companion, by=actor, title=f"The session of {name}")
+    run = runs.start(session, text=f"A secret of {name}", by=actor, choice=REHEARSAL)
+    return Someone(actor, secret, companion, session, run, run.message)
+
+
+@pytest.fixture
+def world(workspace: Workspace, other_workspace: Workspace, smart_home: Companion) -> World:
+    """The caller and an admin and a colleague in one workspace, a stranger in another."""
+    agent = Agent.objects.create(workspace=other_workspace, slug="theirs", name="Theirs")
+    theirs = Companion.objects.create(workspace=other_workspace, type="theirs", name="Theirs", agent=agent)
+    Provider.objects.create(workspace=other_workspace, name="theirs", base_url="http://127.0.0.1:9/v1", any_model=True)
+    me = _someone(workspace, smart_home, "me")
+    return World(
+        me=me,
+        admin=_someone(workspace, smart_home, "admin", Role.ADMIN),
+        colleague=_someone(workspace, smart_home, "colleague"),
+        stranger=_someone(other_workspace, theirs, "stranger"),
+        examples={
+            "message": "Hello",
+            "companion": "smart-home",
+            "model": "rehearsal",
+            "title": "A title",
+            "personality": "Calm",
+            "email": me.actor.user.email,
+            "password": PASSWORD,
+        },
+    )
+
+
+@pytest.fixture(scope="package")
+def upstream() -> Iterator[OpenAIServer]:
+    """The model provider of the live stack."""
+    with openai_server.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def live(upstream: OpenAIServer) -> Iterator[Stack]:
+    """The whole of it as real processes, shared by all of the contract's tests; it is not very patient."""
+    env = {
+        "OPENAI_BASE_URL": upstream.base_url,
+        "KEEP_ALIVE_SECONDS": "0.3",
+        "PROVIDER_FIRST_TOKEN_SECONDS": "1.5",
+        "PROVIDER_BETWEEN_TOKENS_SECONDS": "1",
+    }
+    with running(env=env, scheduler=False) as stack:
+        yield stack
