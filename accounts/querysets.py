@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 
-# mypy's Django plugin reads this module before its imports, for AUTH_USER_MODEL, hence the ignored names.
 if TYPE_CHECKING:
-    from accounts.models import Actor
+    from accounts.models import Actor, ApiKey, Membership, Workspace
 
 
-class WorkspaceQuerySet(models.QuerySet["Workspace"]):  # type: ignore[name-defined]
+class WorkspaceQuerySet(models.QuerySet["Workspace"]):
     """Workspaces."""
 
     def visible_to(self, actor: Actor) -> WorkspaceQuerySet:
@@ -19,7 +18,7 @@ class WorkspaceQuerySet(models.QuerySet["Workspace"]):  # type: ignore[name-defi
         return self.filter(pk=actor.workspace.pk)
 
 
-class MembershipQuerySet(models.QuerySet["Membership"]):  # type: ignore[name-defined]
+class MembershipQuerySet(models.QuerySet["Membership"]):
     """Memberships."""
 
     def visible_to(self, actor: Actor) -> MembershipQuerySet:
@@ -27,7 +26,7 @@ class MembershipQuerySet(models.QuerySet["Membership"]):  # type: ignore[name-de
         return self.filter(workspace=actor.workspace)
 
 
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):  # type: ignore[name-defined]
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     """API keys."""
 
     def visible_to(self, actor: Actor) -> ApiKeyQuerySet:

@@ -1,4 +1,4 @@
-"""A workspace's companions as every message looks them up: remembered for a moment, forgotten at once when changed here.
+"""A workspace's companions as every message looks them up: remembered for a moment, forgotten when changed here.
 
 Asking the database each time was a quarter of what a request cost. Another process's change is seen within SECONDS.
 """

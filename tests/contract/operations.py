@@ -49,7 +49,7 @@ class Operation:
         return {name: resolved(schema) for name, schema in self.body.get("properties", {}).items()}
 
     def least_body(self, examples: dict[str, Any]) -> dict[str, Any] | None:
-        """The smallest body that it takes: the required fields, or its first where none is; None where it takes none."""
+        """The smallest body that it takes: its required fields, or its first; None where it takes none."""
         if not self.body:
             return None
         wanted = self.body.get("required") or list(self.fields)[:1]

@@ -1,5 +1,6 @@
 """`make up`'s supervisor, as it is shipped: what starts, what comes back, what ends, and what is said."""
 
+import contextlib
 import json
 import os
 import re
@@ -57,8 +58,9 @@ class Up:
         """The supervised processes by the word that tells them apart."""
         found = {}
         for child in self.process.children():
-            words = {child.name(), *(Path(word).name for word in child.cmdline())}
-            found |= {name: child for name in PROGRAMS if name in words}
+            with contextlib.suppress(psutil.Error):  # it ends while we look
+                words = {child.name(), *(Path(word).name for word in child.cmdline())}
+                found |= {name: child for name in PROGRAMS if name in words}
         return found
 
     def end(self, by: int = signal.SIGTERM) -> int:

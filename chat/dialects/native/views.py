@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import actor_of
 from accounts import idempotency
+from accounts.authentication import actor_of
 from agents.events import Event, RunCompleted, RunFailed, RunWaiting
 from chat import stream
 from chat.dialects.native import inbound, schema
