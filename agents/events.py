@@ -105,10 +105,10 @@ class Usage(msgspec.Struct, frozen=True, tag="usage"):
 
 
 class MessageCompleted(msgspec.Struct, frozen=True, tag="message.completed"):
-    """The answer as it was stored."""
+    """The answer was stored, at a time in RFC 3339; what it says was said by the deltas."""
 
     message_id: str
-    text: str
+    created_at: str
 
 
 class RunCompleted(msgspec.Struct, frozen=True, tag="run.completed"):

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from benchmarks import proc
-from core import embedded_home
+from core import embedded_child, embedded_home
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE = 120.0  # seconds: the first start installs the schema and makes the demo
@@ -39,6 +40,11 @@ class Stack:
     boot: float = 0.0  # seconds from the start to the first healthy answer
     first_boot: float = 0.0  # the same on an empty folder
     left_behind: list[str] = field(default_factory=list)
+
+
+def end_with_us(last_signal: int) -> Callable[[], None]:
+    """What a child calls so that it gets the signal when this process dies, even by kill -9."""
+    return partial(embedded_child.die_with_parent, last_signal, os.getpid())
 
 
 def free_port() -> int:
@@ -79,7 +85,7 @@ def _up(stack: Stack, environment: dict[str, str], log: Path) -> Iterator[float]
         process = subprocess.Popen(
             [sys.executable, "manage.py", "up"],
             cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=end_with_us(signal.SIGTERM),
         )  # fmt: skip
     try:
         wait_healthy(f"{stack.base_url}/v1/ai/health", process, log)

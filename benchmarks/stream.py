@@ -8,6 +8,7 @@ when an answer failed.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -124,7 +125,7 @@ def child(*command: str, **environment: str) -> Iterator["subprocess.Popen[str]"
     """A process of ours that speaks through pipes, ended when the block is left."""
     with subprocess.Popen(
         [sys.executable, "-m", *command], cwd=stack.PROJECT, env=os.environ | environment, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=stack.end_with_us(signal.SIGKILL),
     ) as process:  # fmt: skip
         try:
             yield process
@@ -208,6 +209,7 @@ def _tell(progress: str) -> None:
 def main() -> int:
     """Run the benchmark; 1 where an answer failed or a process was left behind."""
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is stopped
     found = run(options)
     text = report.markdown(found)
     print(text)

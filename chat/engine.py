@@ -152,7 +152,7 @@ class Engine:
             raise
         for runner, outcome in ready:
             if outcome.run_id in stored:
-                runner.stored(outcome)
+                runner.stored(outcome, stored[outcome.run_id])
             else:
                 runner.dropped()
             self._forget(runner)
@@ -195,14 +195,9 @@ class Engine:
             stored = await bridge.in_thread(leases.finish, dead)
         for outcome in dead:
             if outcome.run_id in stored:
-                grave = self._writer.open(
-                    outcome.run_id,
-                    outcome.conversation_id,
-                    outcome.attempt,
-                    outcome.seq - len(ending(outcome)),
-                )
+                grave = self._writer.open(outcome.run_id, outcome.conversation_id, outcome.attempt, outcome.seq - 1)
                 self._writer.close(grave)
-                for event in ending(outcome):
+                for event in ending(outcome, None):
                     grave.append(event)
 
     async def _listen(self) -> None:

@@ -97,17 +97,19 @@ def ask_to_stop(run_id: UUID) -> None:
 class Watch:
     """A reader's place at the feed: batches that came, bounded; what is too much is dropped and read from the log."""
 
-    __slots__ = ("_batches", "_waiter", "missed")
-    HOLD = 256
+    __slots__ = ("_batches", "_held", "_waiter", "missed")
+    HOLD = 65_536  # bytes that are kept for a reader who does not wait for them
 
     def __init__(self, *, missed: bool) -> None:
         self.missed = missed
+        self._held = 0
         self._batches: list[Batch] = []
         self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, batch: Batch) -> None:
-        """Hand over a batch, or note that the reader is too slow to be handed anything."""
-        if len(self._batches) >= self.HOLD:
+    def put(self, batch: Batch, size: int) -> None:
+        """Hand over a batch of so many bytes, or note that the reader is too slow to be handed anything."""
+        self._held += size
+        if self._held > self.HOLD and self._waiter is None:
             self.miss()
             return
         self._batches.append(batch)
@@ -116,12 +118,13 @@ class Watch:
     def miss(self) -> None:
         """Say that the feed may have carried something that this reader did not get."""
         self._batches.clear()
+        self._held = 0
         self.missed = True
         self._wake()
 
     def take(self) -> list[Batch]:
         """All that came since the last time."""
-        taken, self._batches = self._batches, []
+        taken, self._batches, self._held = self._batches, [], 0
         return taken
 
     async def wait(self, seconds: float) -> bool:
@@ -220,7 +223,7 @@ class Feed:
             if places or others:
                 batch = decode(line)
                 for watch in (*places, *others):
-                    watch.put(batch)
+                    watch.put(batch, len(line))
 
 
 feed = Feed()

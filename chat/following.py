@@ -49,11 +49,12 @@ def _log_client() -> redis.asyncio.Redis:
 class Place:
     """Where a reader is: a pure object that says of each batch what is new, or that something is missing before it."""
 
-    __slots__ = ("last", "missing")
+    __slots__ = ("last", "missing", "more")
 
     def __init__(self, after: int) -> None:
         self.last = after
         self.missing = False
+        self.more = False
 
     def accept(self, batch: Batch) -> list[Numbered]:
         """The events that are new to this reader; none, with `missing` set, where earlier ones were not seen."""
@@ -99,6 +100,7 @@ async def follow(
             if watched.missed:
                 watched.missed = False
                 news += await _replay(run_id, place)
+                watched.missed = watched.missed or place.more  # the next page, once this one is taken
             if news:
                 spoke, silence = time.monotonic(), SILENCE
                 check = spoke + silence
@@ -149,17 +151,15 @@ async def _read_log(run_id: str, place: Place) -> list[Numbered]:
 
 
 async def _from_log(run_id: str, place: Place) -> list[Numbered]:
-    client = _log_client()
+    """One page of the log after the reader's place; `place.more` says whether it goes on."""
+    # Shielded: a command that is cancelled half way spoils its connection, and the driver may swallow the cancel.
+    page = asyncio.shield(_log_client().xrange(key(run_id), min=f"{place.last + 1}-0", count=PAGE))
+    entries: Any = await page
     news: list[Numbered] = []
-    begin = place.last + 1
-    while True:
-        # Shielded: a command that is cancelled half way spoils its connection, and the driver may swallow the cancel.
-        entries: Any = await asyncio.shield(client.xrange(key(run_id), min=f"{begin}-0", count=PAGE))
-        for _, fields in entries:
-            news += place.accept(decode(fields[b"b"]))
-        if len(entries) < PAGE or place.missing:
-            return news
-        begin = int(entries[-1][0].split(b"-")[0]) + 1
+    for _, fields in entries:
+        news += place.accept(decode(fields[b"b"]))
+    place.more = len(entries) == PAGE and not place.missing
+    return news
 
 
 def _from_database(stands: runs.Standing | None, place: Place) -> list[Numbered]:

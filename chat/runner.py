@@ -7,10 +7,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any
 
 from agents import brain, loop
 from agents.events import (
+    Event,
     MessageCompleted,
     RunCancelled,
     RunCompleted,
@@ -119,10 +121,10 @@ class Runner:
             error_message=message,
         )
 
-    def stored(self, outcome: Outcome) -> None:
-        """The outcome is committed: tell it."""
+    def stored(self, outcome: Outcome, at: datetime | None) -> None:
+        """The outcome is committed, with an answer of this time: tell it."""
         self._writer.close(self.log)
-        for event in ending(outcome):
+        for event in ending(outcome, at):
             self.log.append(event)
 
     def dropped(self) -> None:
@@ -130,17 +132,20 @@ class Runner:
         self._writer.close(self.log)
 
 
-def ending(outcome: Outcome) -> list[MessageCompleted | RunCompleted | RunCancelled | RunFailed]:
+def ending(outcome: Outcome, at: datetime | None) -> list[Event]:
     """The events that end a run, told after its outcome is stored; the last has the outcome's number."""
     message_id = str(outcome.message_id) if outcome.parts else None
-    if outcome.state == RunState.COMPLETED:
-        return [
-            MessageCompleted(str(outcome.message_id), outcome.text),
-            RunCompleted(str(outcome.message_id), outcome.text),
-        ]
+    if outcome.state == RunState.COMPLETED and at is not None:
+        told = MessageCompleted(str(outcome.message_id), rfc3339(at))
+        return [told, RunCompleted(str(outcome.message_id), outcome.text)]
     if outcome.state == RunState.CANCELLED:
         return [RunCancelled(message_id, outcome.text)]
     return [RunFailed(outcome.error_code, outcome.error_message, runs.retryable(outcome.error_code))]
+
+
+def rfc3339(at: datetime) -> str:
+    """A time as the API writes it."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def usage_json(usage: Usage | None) -> dict[str, Any] | None:

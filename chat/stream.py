@@ -7,7 +7,16 @@ from typing import Any, Protocol
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from agents.events import Event
+from agents.events import (
+    Event,
+    MessageCompleted,
+    ReasoningDelta,
+    RunRestarted,
+    RunStarted,
+    Snapshot,
+    TextDelta,
+    Usage,
+)
 from chat.following import Numbered
 from core.handler import Later
 
@@ -65,20 +74,56 @@ def release_with(response: HttpResponseBase, release: Callable[[], None]) -> Non
     response._resource_closers.append(release)  # type: ignore[attr-defined]  # as Django's handlers do
 
 
+class Fold:
+    """What the events of a run add up to; a pure object."""
+
+    def __init__(self) -> None:
+        self.parts: list[dict[str, str]] = []
+        self.usage: Usage | None = None
+        self.stored: MessageCompleted | None = None
+        self.last: Event | None = None
+
+    def step(self, event: Event) -> None:
+        """Take one more event."""
+        self.last = event
+        match event:
+            case TextDelta():
+                self._say("text", event.text)
+            case ReasoningDelta():
+                self._say("reasoning", event.text)
+            case Usage():
+                self.usage = event
+            case MessageCompleted():
+                self.stored = event
+            case RunStarted() | RunRestarted():
+                self.parts, self.usage = [], None
+            case Snapshot():
+                self.parts = []
+                self._say("reasoning", event.reasoning)
+                self._say("text", event.text)
+            case _:
+                pass
+
+    def _say(self, kind: str, text: str) -> None:
+        if self.parts and self.parts[-1]["type"] == kind:
+            self.parts[-1]["text"] += text
+        elif text:
+            self.parts.append({"type": kind, "text": text})
+
+
 def answer(
-    batches: AsyncGenerator[list[Numbered]], render: Callable[[Event], Awaitable[tuple[int, Any]]]
+    batches: AsyncGenerator[list[Numbered]], render: Callable[[Fold], Awaitable[tuple[int, Any]]]
 ) -> HttpResponse:
     """A response whose one JSON body is the fold of the same events: it is made when the last of them has come."""
 
     async def fold() -> tuple[int, Any]:
-        last: Event | None = None
+        folded = Fold()
         try:
             async for batch in batches:
-                if batch:
-                    last = batch[-1][1]
+                for _, event in batch:
+                    folded.step(event)
         finally:
             await batches.aclose()
-        assert last is not None, "a followed run always ends with an event"
-        return await render(last)
+        return await render(folded)
 
     return Later(fold)

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from chat.engine import engine
 from chat.services import housekeeping
+from core import process
 
 
 @shared_task(name="chat.execute_run", ignore_result=True)
@@ -25,6 +26,7 @@ def housekeep() -> None:
 @worker_ready.connect
 def start_engine(**_: Any) -> None:
     """A worker that hears no bell still sweeps."""
+    process.settle()
     engine()
 
 

@@ -21,7 +21,7 @@ from core import valkey
 
 log = logging.getLogger(__name__)
 
-PER_RUN_MS = 0.4  # how much each active run widens the window
+PER_RUN_MS = 0.6  # how much each active run widens the window
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5)
 
 
@@ -111,6 +111,7 @@ class Writer:
         self._script = self._client.register_script(APPEND)
         self._runs: set[RunLog] = set()
         self._dirty: set[RunLog] = set()
+        self._first: set[RunLog] = set()  # of them those that do not wait for the window
         self._outbox: list[tuple[RunLog, Batch]] = []
         self._urgent = asyncio.Event()
         self._some = asyncio.Event()
@@ -132,6 +133,7 @@ class Writer:
         self._dirty.add(run)
         self._some.set()
         if at_once:
+            self._first.add(run)
             self._urgent.set()
 
     def send(self, run: RunLog, batch: Batch) -> None:
@@ -162,18 +164,25 @@ class Writer:
                 timer = loop.call_later(left, self._urgent.set)
                 await self._urgent.wait()
                 timer.cancel()
-            flushed = loop.time()
-            if await self._flush():
+            due = loop.time() >= flushed + self.window
+            flushed = loop.time() if due else flushed
+            if await self._flush(everything=due):
                 failures = 0
             else:
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
 
-    async def _flush(self) -> bool:
-        """Append all that waits; False where Valkey did not answer, in which case every run tells its text again."""
-        self._some.clear()
+    async def _flush(self, *, everything: bool = True) -> bool:
+        """Append all that waits, or only what cannot wait; False where Valkey does not answer.
+
+        After that every run tells its text again, because nobody knows how much of its log is left.
+        """
         self._urgent.clear()
-        dirty, self._dirty = self._dirty, set()
+        dirty = self._dirty if everything else self._first
+        self._dirty = set() if everything else self._dirty - dirty
+        self._first = set()
+        if not self._dirty:
+            self._some.clear()
         outbox, self._outbox = self._outbox, []
         taken = outbox + [(run, batch) for run in dirty if (batch := run.take()) is not None]
         if not taken:

@@ -13,6 +13,7 @@ from django.conf import settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from chat.consumers import SameOrigin, SessionConsumer  # noqa: E402
+from core import process  # noqa: E402
 from core.handler import Handler  # noqa: E402
 
 application = ProtocolTypeRouter(
@@ -24,3 +25,4 @@ application = ProtocolTypeRouter(
         ),
     }
 )
+process.settle()

@@ -2,9 +2,12 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 from config import env
 from core import logs
@@ -27,8 +30,8 @@ REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
 
 INSTALLED_APPS = [
     "daphne",  # gives runserver ASGI; `make up` serves with uvicorn, measured 2.4 times cheaper
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "config.site.SiteConfig",  # django.contrib.admin with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -61,6 +64,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "core.contentpolicy.ContentPolicy",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -130,6 +134,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "core.problems.csrf_failure"
+LOGIN_URL = "/admin/login/"
+SESSION_COOKIE_AGE = 43_200  # a working day
 HTTPS = env.flag("HTTPS")  # set where a proxy terminates TLS: cookies become secure, HSTS is sent
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -162,6 +168,56 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/v1",
+}
+
+
+def _page(title: str, icon: str, name: str) -> dict[str, Any]:
+    """An entry of the admin's sidebar."""
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}"), "permission": "accounts.admin.reads"}
+
+
+UNFOLD = {
+    "SITE_TITLE": "Countersign",
+    "SITE_HEADER": "Countersign",
+    "SITE_SYMBOL": "approval",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("countersign/icon.svg")}],
+    "SCRIPTS": [lambda _: static("countersign/admin.js")],
+    "STYLES": [lambda _: static("countersign/admin.css")],
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "chat.admin.first_page",
+    "LOGIN": {"form": "accounts.adminlogin.LoginForm"},
+    "SIDEBAR": {
+        "navigation": [
+            {"items": [_page("Overview", "monitoring", "index")]},
+            {
+                "title": "Talk",
+                "items": [
+                    _page("Runs", "play_circle", "chat_run_changelist"),
+                    _page("Conversations", "forum", "chat_conversation_changelist"),
+                    _page("Messages", "chat", "chat_message_changelist"),
+                ],
+            },
+            {
+                "title": "Answering",
+                "items": [
+                    _page("Companions", "robot_2", "companions_companion_changelist"),
+                    _page("Agents", "smart_toy", "agents_agent_changelist"),
+                    _page("Providers", "dns", "agents_provider_changelist"),
+                ],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    _page("Workspaces", "domain", "accounts_workspace_changelist"),
+                    _page("People", "person", "accounts_user_changelist"),
+                    _page("Memberships", "badge", "accounts_membership_changelist"),
+                    _page("API keys", "key", "accounts_apikey_changelist"),
+                    _page("Idempotent requests", "repeat_one", "accounts_idempotentrequest_changelist"),
+                ],
+            },
+        ],
+    },
 }
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),

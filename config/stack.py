@@ -29,7 +29,7 @@ def _server_part(server: embedded.Server) -> Part:
     return Part(server.name, server.start, server.stop_signal, 30.0, foundation=True)
 
 
-def _program_part(name: str, argv: Iterable[str], environ: Mapping[str, str]) -> Part:
+def _program_part(name: str, argv: Iterable[str], environ: Mapping[str, str], patience: float) -> Part:
     command = [sys.executable, "-m", *argv]
     # Many threads that each keep an arena of their own are the larger part of a process's memory.
     surroundings = {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1", **environ}
@@ -37,7 +37,7 @@ def _program_part(name: str, argv: Iterable[str], environ: Mapping[str, str]) ->
     def launch(output: IO[bytes]) -> "subprocess.Popen[bytes]":
         return embedded_child.start(command, output=output, env=surroundings, cwd=bootstrap.BASE_DIR)
 
-    return Part(name, launch, signal.SIGTERM, 8.0)
+    return Part(name, launch, signal.SIGTERM, patience)
 
 
 def web(name: str, host: str, port: int, environ: Mapping[str, str]) -> Part:
@@ -45,20 +45,22 @@ def web(name: str, host: str, port: int, environ: Mapping[str, str]) -> Part:
     argv = ["uvicorn", "config.asgi:application", "--host", host, "--port", str(port), "--lifespan", "off"]
     argv += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"]
     argv += ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "5"]
-    return _program_part(name, argv, environ)
+    return _program_part(name, argv, environ, patience=8.0)
 
 
 def worker(name: str, environ: Mapping[str, str]) -> Part:
     """A worker process."""
     argv = ["celery", "-A", "config", "worker", f"--hostname={name}@%h", "--queues=runs", "--loglevel=INFO"]
     argv += ["--pool=threads", "--concurrency=4", "--without-gossip", "--without-mingle"]
-    return _program_part(name, [*argv, "--without-heartbeat"], environ)
+    argv += ["--without-heartbeat"]
+    return _program_part(name, argv, environ, patience=5.0 + env.seconds("DRAIN_SECONDS", 10.0))
 
 
 def scheduler(name: str, environ: Mapping[str, str]) -> Part:
     """The one process that rings the doorbells whose time has come."""
     schedule = Path(environ["DATA_DIR"]) / "schedule"
-    return _program_part(name, ["celery", "-A", "config", "beat", f"--schedule={schedule}", "--pidfile="], environ)
+    argv = ["celery", "-A", "config", "beat", f"--schedule={schedule}", "--pidfile="]
+    return _program_part(name, argv, environ, patience=5.0)
 
 
 def _check_port(host: str, port: int) -> None:

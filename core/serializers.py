@@ -1,5 +1,6 @@
 """Serializers that take what they were promised: no unknown fields, and no value coerced to another type."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
 # What JSON may send for a field. In order: the first that the field is an instance of.
 _JSON_TYPES: list[tuple[type | tuple[type, ...], tuple[type, ...], str]] = [
     (serializers.BooleanField, (bool,), "true or false"),
@@ -63,7 +65,7 @@ class StrictSerializer(_Strict):
 
 
 class QuerySerializer(_Strict):
-    """Of a query string: each parameter once, and none that is unknown."""
+    """Of a query string: each parameter once, and none that is unknown; without fields it takes none at all."""
 
     @classmethod
     def read(cls, query: QueryDict) -> dict[str, Any]:
@@ -76,6 +78,13 @@ class QuerySerializer(_Strict):
         parameters.is_valid(raise_exception=True)
         values: dict[str, Any] = parameters.validated_data
         return values
+
+    def _check_values(self, data: Mapping[str, Any]) -> None:
+        whole = {name for name, field in self.fields.items() if isinstance(field, serializers.IntegerField)}
+        # int() reads `+1`, `1_000` and the digits of other scripts too.
+        wrong = [name for name in whole & data.keys() if not _WHOLE.fullmatch(data[name])]
+        if wrong:
+            raise ValidationError({name: [ErrorDetail("This must be a whole number.", "wrong_type")] for name in wrong})
 
 
 def _mismatch(field: serializers.Field[Any, Any, Any, Any], value: Any) -> Any:

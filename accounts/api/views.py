@@ -12,6 +12,7 @@ from accounts import authentication, limits
 from accounts.api.serializers import LoginSerializer, RefreshSerializer, TicketSerializer, TokensSerializer
 from accounts.models import Actor
 from accounts.services import login
+from core.schema import BODY, GUARDED, problems
 
 # One address may stand for a whole office, so it may try more often than one account can be tried.
 TRIES_OF_AN_ADDRESS = 3
@@ -24,7 +25,14 @@ class LoginView(APIView):
     permission_classes = ()
     throttle_classes = ()
 
-    @extend_schema(request=LoginSerializer, responses=TokensSerializer, auth=[])
+    @extend_schema(
+        request=LoginSerializer,
+        responses={
+            200: TokensSerializer,
+            **problems(400, *BODY, 429, 503, told={401: "`login_failed`: the address or the password is wrong."}),
+        },
+        auth=[],
+    )
     def post(self, request: Request) -> Response:
         """Exchange an e-mail address and a password for tokens."""
         _guard(request, f"ip:{limits.address(request._request)}", settings.LIMITS["login"] * TRIES_OF_AN_ADDRESS)
@@ -44,7 +52,14 @@ class RefreshView(APIView):
     permission_classes = ()
     throttle_classes = ()
 
-    @extend_schema(request=RefreshSerializer, responses=TokensSerializer, auth=[])
+    @extend_schema(
+        request=RefreshSerializer,
+        responses={
+            200: TokensSerializer,
+            **problems(400, *BODY, 429, 503, told={401: "`invalid_token`: it was used, or has expired."}),
+        },
+        auth=[],
+    )
     def post(self, request: Request) -> Response:
         """Exchange a refresh token for a new pair; it is used up."""
         _guard(request, f"refresh:{limits.address(request._request)}", settings.LIMITS["login"] * 10)
@@ -59,7 +74,7 @@ class TicketView(APIView):
     limit_bucket = "write"
     scope = "chat"
 
-    @extend_schema(request=None, responses=TicketSerializer)
+    @extend_schema(request=None, responses={200: TicketSerializer, **problems(*GUARDED, 503)})
     def post(self, request: Request) -> Response:
         """A ticket that opens one WebSocket within 30 seconds, for clients that cannot send a header."""
         actor = request.user

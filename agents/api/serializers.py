@@ -64,7 +64,7 @@ class PreferencesOut(serializers.Serializer[dict[str, Any]]):
     """What the caller settled."""
 
     model = serializers.CharField(allow_null=True, help_text="Null: the agent's, then the workspace's choice.")
-    budget = serializers.JSONField(allow_null=True, help_text="The caller's limits; null where there are none.")
+    budget = serializers.DictField(allow_null=True, help_text="The caller's limits; null where there are none.")
 
 
 class PreferredModel(StrictSerializer):

@@ -1,6 +1,6 @@
 """Doors to agents, models and preferences, below /v1/ai/."""
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -10,6 +10,8 @@ from accounts.models import Membership
 from agents import brain, services
 from agents.api.serializers import AgentsOut, ModelsOut, PreferencesOut, PreferredModel
 from agents.models import Agent
+from core.schema import BODY, GUARDED, problems
+from core.serializers import QuerySerializer
 
 MOST = 500  # rows of a list that has no pages
 
@@ -49,7 +51,7 @@ MODELS_EXAMPLE = OpenApiExample(
     },
 )
 PREFER_EXAMPLE = OpenApiExample("Prefer a model", request_only=True, value={"model": "gpt-4o-mini"})
-UNAVAILABLE = OpenApiResponse(description="`brain_unavailable`: no model provider answers.")
+UNAVAILABLE = {503: "`brain_unavailable`: no model provider answers."}
 
 
 class AgentsView(APIView):
@@ -58,9 +60,12 @@ class AgentsView(APIView):
     scope = "chat"
     limit_bucket = "read"
 
-    @extend_schema(responses={200: AgentsOut, 503: UNAVAILABLE}, examples=[AGENTS_EXAMPLE], tags=["agents"])
+    @extend_schema(
+        responses={200: AgentsOut, **problems(*GUARDED, told=UNAVAILABLE)}, examples=[AGENTS_EXAMPLE], tags=["agents"]
+    )
     def get(self, request: Request) -> Response:
         """The agents of the workspace, by name."""
+        QuerySerializer.read(request.query_params)
         brain.check(actor_of(request).workspace)
         agents = Agent.objects.visible_to(actor_of(request)).order_by("name", "pk")[:MOST]
         return Response(AgentsOut({"agents": agents}).data)
@@ -72,9 +77,10 @@ class ModelsView(APIView):
     scope = "chat"
     limit_bucket = "read"
 
-    @extend_schema(responses=ModelsOut, examples=[MODELS_EXAMPLE], tags=["models"])
+    @extend_schema(responses={200: ModelsOut, **problems(*GUARDED)}, examples=[MODELS_EXAMPLE], tags=["models"])
     def get(self, request: Request) -> Response:
         """The models of all providers that answer now."""
+        QuerySerializer.read(request.query_params)
         return Response(ModelsOut({"models": brain.models(actor_of(request).workspace)}).data)
 
 
@@ -84,9 +90,10 @@ class PreferencesView(APIView):
     scope = "chat"
     limit_bucket = "read"
 
-    @extend_schema(responses=PreferencesOut, tags=["preferences"])
+    @extend_schema(responses={200: PreferencesOut, **problems(*GUARDED)}, tags=["preferences"])
     def get(self, request: Request) -> Response:
         """What the caller settled."""
+        QuerySerializer.read(request.query_params)
         return Response(preferences(actor_of(request).membership))
 
 
@@ -100,8 +107,7 @@ class PreferredModelView(APIView):
         request=PreferredModel,
         responses={
             200: PreferencesOut,
-            404: OpenApiResponse(description="`unknown_model`: no provider has it."),
-            503: UNAVAILABLE,
+            **problems(*GUARDED, *BODY, told={404: "`unknown_model`: no provider has it.", **UNAVAILABLE}),
         },
         examples=[PREFER_EXAMPLE],
         tags=["preferences"],

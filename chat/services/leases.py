@@ -8,6 +8,8 @@ the database's.
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -15,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from agents.providers.base import ChatMessage
-from chat.models import Message, MessageRole, Run, RunState
+from chat.models import MessageRole, Run, RunState
 from chat.services import runs
 from companions import services as companions
 from core import ids
@@ -38,7 +40,6 @@ class Claim:
     system: str
     messages: tuple[ChatMessage, ...]
     cancelled: bool
-    draft: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,13 @@ UPDATE chat_run AS run SET
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
     started_at = coalesce(run.started_at, now()),
     seq_base = CASE WHEN run.attempt = 0 THEN conversation.last_seq ELSE run.seq_base END
-FROM ready, chat_conversation AS conversation
-WHERE run.id = ready.id AND conversation.id = run.conversation_id
-RETURNING run.id
+FROM ready, chat_conversation AS conversation, companions_companion AS companion, agents_agent AS agent,
+    chat_message AS message
+WHERE run.id = ready.id AND conversation.id = run.conversation_id AND companion.id = conversation.companion_id
+    AND agent.id = run.agent_id AND message.id = run.message_id
+RETURNING run.id, run.conversation_id, run.workspace_id, run.attempt, run.seq_base, run.companion_type, run.provider,
+    run.model, run.cancel_requested_at IS NOT NULL, message.content,
+    companion.name, companion.personality, companion.tone, agent.instructions
 """
 
 
@@ -106,8 +111,27 @@ def claim(worker: str, *, limit: int, held: Iterable[UUID] = (), lapsed: bool = 
                 "attempts": settings.RUN_MAX_ATTEMPTS,
             },
         )
-        claimed = [row[0] for row in cursor.fetchall()]
-    return _read(claimed) if claimed else []
+        claimed = cursor.fetchall()
+    # A conversation in which nothing was numbered yet has no history: the common case of a first message.
+    said = _said([row[0] for row in claimed if row[4] > 0 or row[3] > 1])
+    return [_claim(row, said.get(row[0], [])) for row in claimed]
+
+
+def _claim(row: tuple[Any, ...], said: list[ChatMessage]) -> Claim:
+    run_id, conversation_id, workspace_id, attempt, seq_base, companion, provider, model, cancelled, text = row[:10]
+    return Claim(
+        run_id=run_id,
+        conversation_id=conversation_id,
+        workspace_id=workspace_id,
+        attempt=attempt,
+        seq=seq_base + (attempt - 1) * Run.ATTEMPT_SEQS,
+        companion=companion,
+        provider=provider,
+        model=model,
+        system=companions.compose(*row[10:]),
+        messages=(*said, ChatMessage(role=MessageRole.USER.value, content=text)),
+        cancelled=cancelled,
+    )
 
 
 _SAID = """
@@ -123,39 +147,15 @@ WHERE run.id = ANY(%(runs)s) ORDER BY run.id, said.id
 """
 
 
-def _read(claimed: list[UUID]) -> list[Claim]:
-    """All that answering these runs needs, in two queries however many they are."""
+def _said(claimed: list[UUID]) -> dict[UUID, list[ChatMessage]]:
+    """What was said before, by run, without the messages that wait for their own turn."""
     said: dict[UUID, list[ChatMessage]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_SAID, {"runs": claimed, "limit": settings.HISTORY_MESSAGES})
-        for run_id, role, content in cursor.fetchall():
-            said.setdefault(run_id, []).append(ChatMessage(role=role, content=content))
-    rows = Run.objects.filter(pk__in=claimed).select_related("message", "agent", "conversation__companion")
-    return [
-        Claim(
-            run_id=run.pk,
-            conversation_id=run.conversation_id,
-            workspace_id=run.workspace_id,
-            attempt=run.attempt,
-            seq=run.seq_base + (run.attempt - 1) * Run.ATTEMPT_SEQS,
-            companion=run.companion_type,
-            provider=run.provider,
-            model=run.model,
-            system=companions.compose(
-                run.conversation.companion.name,
-                run.conversation.companion.personality,
-                run.conversation.companion.tone,
-                run.agent.instructions,
-            ),
-            messages=(
-                *said.get(run.pk, ()),
-                ChatMessage(role=MessageRole.USER.value, content=run.message.content),
-            ),
-            cancelled=run.cancel_requested_at is not None,
-            draft=tuple(run.draft),
-        )
-        for run in rows
-    ]
+    if claimed:
+        with connection.cursor() as cursor:
+            cursor.execute(_SAID, {"runs": claimed, "limit": settings.HISTORY_MESSAGES})
+            for run_id, role, content in cursor.fetchall():
+                said.setdefault(run_id, []).append(ChatMessage(role=role, content=content))
+    return said
 
 
 _CHECKPOINT = """
@@ -187,7 +187,7 @@ def checkpoint(points: Sequence[Checkpoint]) -> dict[UUID, bool]:
 _CONVERSATIONS = """
 UPDATE chat_conversation AS conversation
 SET last_seq = greatest(conversation.last_seq, new.seq), updated_at = clock_timestamp()
-FROM (SELECT id, seq FROM unnest(%(conversations)s::uuid[], %(seqs)s::bigint[]) AS new(id, seq)) AS new
+FROM unnest(%(conversations)s::uuid[], %(seqs)s::bigint[]) AS new(id, seq)
 WHERE conversation.id = new.id
 """
 _FINISH = """
@@ -200,60 +200,60 @@ FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(states)
 WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
 RETURNING run.id
 """
+_ANSWERS = """
+INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, provider, model, usage, metadata)
+SELECT id, workspace, conversation, 'assistant', content, parts::jsonb, provider, model, usage::jsonb, metadata::jsonb
+FROM unnest(%(answers)s::uuid[], %(workspaces)s::uuid[], %(conversations)s::uuid[], %(contents)s::text[],
+    %(parts)s::text[], %(providers)s::text[], %(models)s::text[], %(usages)s::text[], %(metadata)s::text[])
+    AS new(id, workspace, conversation, content, parts, provider, model, usage, metadata)
+RETURNING id, created_at
+"""
 
 
-def finish(outcomes: Sequence[Outcome]) -> set[UUID]:
-    """End these runs and store their answers in one transaction; gives those that were still this worker's to end."""
-    outcomes = sorted(outcomes, key=lambda outcome: outcome.conversation_id)
-    conversations = [outcome.conversation_id for outcome in outcomes]
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            # Conversations first and in order: whoever locks a run has locked its conversation before.
-            cursor.execute("SELECT FROM chat_conversation WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [conversations])
-            cursor.execute(
-                _FINISH,
-                {
-                    "runs": [outcome.run_id for outcome in outcomes],
-                    "attempts": [outcome.attempt for outcome in outcomes],
-                    "seqs": [outcome.seq for outcome in outcomes],
-                    "states": [outcome.state.value for outcome in outcomes],
-                    "answers": [outcome.message_id if outcome.parts else None for outcome in outcomes],
-                    "usages": [json.dumps(outcome.usage) if outcome.usage else None for outcome in outcomes],
-                    "codes": [outcome.error_code for outcome in outcomes],
-                    "messages": [outcome.error_message for outcome in outcomes],
-                    "providers": [outcome.provider for outcome in outcomes],
-                    "models": [outcome.model for outcome in outcomes],
-                },
-            )
-            ended = {row[0] for row in cursor.fetchall()}
-            mine = [outcome for outcome in outcomes if outcome.run_id in ended]
-            cursor.execute(
-                _CONVERSATIONS,
-                {
-                    "conversations": [outcome.conversation_id for outcome in mine],
-                    "seqs": [outcome.seq for outcome in mine],
-                },
-            )
-        Message.objects.bulk_create([_answer(outcome) for outcome in mine if outcome.parts])
-        runs.promote([outcome.conversation_id for outcome in mine])
-    return ended
+def finish(outcomes: Sequence[Outcome]) -> dict[UUID, datetime | None]:
+    """End these runs and store their answers in one transaction.
+
+    Gives those that were still this worker's to end, each with the time of its answer if it has one.
+    """
+    # Conversations first: whoever locks a run has locked its conversation before. What a worker that came too late
+    # does to them is harmless.
+    columns = _columns(outcomes)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_CONVERSATIONS, columns)
+        cursor.execute(_FINISH, columns)
+        ended = {row[0] for row in cursor.fetchall()}
+        answered = [outcome for outcome in outcomes if outcome.run_id in ended and outcome.parts]
+        times: dict[UUID, datetime] = {}
+        if answered:
+            cursor.execute(_ANSWERS, _columns(answered))
+            times = dict(cursor.fetchall())
+        runs.promote([outcome.conversation_id for outcome in outcomes if outcome.run_id in ended])
+    return {outcome.run_id: times.get(outcome.message_id) for outcome in outcomes if outcome.run_id in ended}
 
 
-def _answer(outcome: Outcome) -> Message:
-    """The answer as it is kept; one that was cut short says so."""
-    whole = outcome.state == RunState.COMPLETED
-    return Message(
-        id=outcome.message_id,
-        workspace_id=outcome.workspace_id,
-        conversation_id=outcome.conversation_id,
-        role=MessageRole.ASSISTANT,
-        content=outcome.text,
-        parts=list(outcome.parts),
-        provider=outcome.provider,
-        model=outcome.model,
-        usage=outcome.usage,
-        metadata={} if whole else {"incomplete": outcome.state.value},
-    )
+def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
+    """The outcomes as arrays, a column each."""
+    return {
+        "runs": [outcome.run_id for outcome in outcomes],
+        "conversations": [outcome.conversation_id for outcome in outcomes],
+        "workspaces": [outcome.workspace_id for outcome in outcomes],
+        "attempts": [outcome.attempt for outcome in outcomes],
+        "seqs": [outcome.seq for outcome in outcomes],
+        "states": [outcome.state.value for outcome in outcomes],
+        "answers": [outcome.message_id if outcome.parts else None for outcome in outcomes],
+        "contents": [outcome.text for outcome in outcomes],
+        "parts": [json.dumps(outcome.parts) for outcome in outcomes],
+        "usages": [json.dumps(outcome.usage) if outcome.usage else None for outcome in outcomes],
+        # An answer that was cut short says so.
+        "metadata": [
+            "{}" if outcome.state == RunState.COMPLETED else json.dumps({"incomplete": outcome.state.value})
+            for outcome in outcomes
+        ],
+        "codes": [outcome.error_code for outcome in outcomes],
+        "messages": [outcome.error_message for outcome in outcomes],
+        "providers": [outcome.provider for outcome in outcomes],
+        "models": [outcome.model for outcome in outcomes],
+    }
 
 
 def release(held: Iterable[tuple[UUID, int]]) -> int:

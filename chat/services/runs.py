@@ -230,17 +230,20 @@ def retryable(error_code: str) -> bool:
     return error_code in _RETRYABLE
 
 
+_PROMOTE = """
+UPDATE chat_run SET active = true, not_before = clock_timestamp() WHERE id IN (
+    SELECT DISTINCT ON (conversation_id) id FROM chat_run
+    WHERE conversation_id = ANY(%s) AND state = 'queued' AND NOT active ORDER BY conversation_id, id)
+RETURNING id
+"""
+
+
 def promote(conversation_ids: list[UUID]) -> None:
-    """Give each conversation's turn to the run that has waited longest in its line."""
-    heads = (
-        Run.objects.filter(conversation__in=conversation_ids, state=RunState.QUEUED, active=False)
-        .order_by("conversation", "id")
-        .distinct("conversation")
-        .values_list("pk", flat=True)
-    )
-    for pk in list(heads):
-        if Run.objects.filter(pk=pk, state=RunState.QUEUED, active=False).update(active=True, not_before=Now()):
-            ring(pk)
+    """Give each conversation's turn, which is free now, to the run that has waited longest in its line."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PROMOTE, [conversation_ids])
+        for (run_id,) in cursor.fetchall():
+            ring(run_id)
 
 
 def _stand_in_line(conversation: Conversation, run: Run, *, interrupt: bool, by: Actor) -> None:

@@ -1,6 +1,6 @@
 """Doors to companions, below /v1/ai/."""
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -9,6 +9,8 @@ from accounts.authentication import actor_of
 from companions import services
 from companions.api.serializers import CompanionConfig, CompanionOut, CompanionsOut
 from companions.models import Companion
+from core.schema import BODY, GUARDED, problems
+from core.serializers import QuerySerializer
 
 MOST = 500  # rows of a list that has no pages
 
@@ -32,9 +34,10 @@ class CompanionsView(APIView):
     scope = "chat"
     limit_bucket = "read"
 
-    @extend_schema(responses=CompanionsOut, examples=[LIST_EXAMPLE], tags=["companions"])
+    @extend_schema(responses={200: CompanionsOut, **problems(*GUARDED)}, examples=[LIST_EXAMPLE], tags=["companions"])
     def get(self, request: Request) -> Response:
         """The companions of the workspace, by name."""
+        QuerySerializer.read(request.query_params)
         found = Companion.objects.visible_to(actor_of(request)).select_related("agent").order_by("name", "pk")[:MOST]
         return Response(CompanionsOut({"companions": found}).data)
 
@@ -49,8 +52,11 @@ class CompanionConfigView(APIView):
         request=CompanionConfig,
         responses={
             200: CompanionOut,
-            403: OpenApiResponse(description="`role_required`: only a manager or an admin may do this."),
-            404: OpenApiResponse(description="`unknown_companion`"),
+            **problems(
+                *GUARDED,
+                *BODY,
+                told={403: "`role_required`: only a manager or an admin may do this.", 404: "`unknown_companion`"},
+            ),
         },
         examples=[CONFIG_EXAMPLE],
         tags=["companions"],

@@ -34,7 +34,7 @@ SAMPLES = {
     events.ToolFinished: ("c1", "lights.on", True, "on"),
     events.Status: ("thinking",),
     events.Usage: (3, 4, None),
-    events.MessageCompleted: ("m1", "hello"),
+    events.MessageCompleted: ("m1", "2026-01-01T00:00:00Z"),
     events.RunCompleted: ("m1", "hello"),
     events.RunWaiting: (["a1"], "hello"),
     events.RunFailed: ("stalled", "It fell silent.", True),

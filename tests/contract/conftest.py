@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.hashers import make_password
+from rest_framework_simplejwt.tokens import RefreshToken, Token
 
 from accounts.models import Actor, ApiKey, Role, Workspace
-from accounts.services import keys
+from accounts.services import keys, login
 from agents.brain import Choice
 from agents.models import Agent, Provider
 from agents.providers.base import ProviderSpec
@@ -81,6 +82,13 @@ def _someone(workspace: Workspace, companion: Companion, name: str, role: Role =
     return Someone(actor, secret, companion, session, run, run.message)
 
 
+def signed(token: Token, actor: Actor) -> Token:
+    """The token with what ours say of a person."""
+    token["user_id"], token["workspace_id"] = str(actor.user.pk), str(actor.workspace.pk)
+    token["stamp"] = login.stamp(actor.user)
+    return token
+
+
 @pytest.fixture
 def world(workspace: Workspace, other_workspace: Workspace, smart_home: Companion) -> World:
     """The caller and an admin and a colleague in one workspace, a stranger in another."""
@@ -101,6 +109,7 @@ def world(workspace: Workspace, other_workspace: Workspace, smart_home: Companio
             "personality": "Calm",
             "email": me.actor.user.email,
             "password": PASSWORD,
+            "refresh": str(signed(RefreshToken(), me.actor)),
         },
     )
 

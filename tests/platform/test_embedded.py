@@ -122,13 +122,16 @@ def test_a_server_that_somebody_left_running_gives_way_to_a_new_one(data_dir, st
     server = make(home)
     server.prepare()
     who = {"user": home.user, "group": home.group} if home.user is not None else {}
-    left = subprocess.Popen(server.argv, cwd=server.cwd, stdout=-3, stderr=-3, **who)
-    server.wait(left)
+    left = subprocess.Popen(server.argv, cwd=server.cwd, stdout=-3, stderr=-3, process_group=0, **who)
+    try:
+        server.wait(left)
 
-    child = started(server)
+        child = started(server)
 
-    assert left.wait(5) == 0
-    assert child.poll() is None
+        assert left.wait(5) == 0
+        assert child.poll() is None
+    finally:
+        embedded_child.stop(left, seconds=0)
 
 
 def test_a_lock_with_the_number_of_another_process_does_not_stop_the_database(data_dir, started):

@@ -47,11 +47,11 @@ class Up:
         return self.output.read_text(errors="replace")
 
     def ready(self) -> "Up":
-        def is_ready() -> bool:
-            assert self.process.poll() is None, self.text
-            return "Ctrl-C stops everything" in self.text
+        def is_settled() -> bool:
+            return self.process.poll() is not None or "Ctrl-C stops everything" in self.text
 
-        eventually(is_ready, "ready", seconds=120)
+        eventually(is_settled, f"{self.output} tells of readiness", seconds=150)
+        assert self.process.poll() is None, self.text
         return self
 
     def children(self) -> dict[str, psutil.Process]:

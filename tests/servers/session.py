@@ -40,6 +40,7 @@ os.environ |= {
     "LIMIT_WRITE": "1000000",
 }
 django.setup()
+del os.environ["DJANGO_SETTINGS_MODULE"]  # the processes that tests start choose for themselves
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -55,10 +56,10 @@ def pytest_unconfigure() -> None:
     """Stop the servers and remove all that they wrote, and what killed sessions left behind."""
     _running.close()
     for folder in Path(tempfile.gettempdir()).glob("cs-test-*"):
-        lock = folder / "lock"
-        if lock.is_file() and lock.stat().st_uid == os.geteuid():
-            with contextlib.suppress(embedded_home.InUseError), embedded_home.exclusive(lock, "sweeping"):
-                _remove(folder)
+        with contextlib.suppress(embedded_home.InUseError, FileNotFoundError):  # in use, or swept by another
+            if folder.stat().st_uid == os.geteuid() and (folder / "lock").is_file():
+                with embedded_home.exclusive(folder / "lock", "sweeping"):
+                    _remove(folder)
 
 
 def _remove(folder: Path) -> None:

@@ -10,7 +10,8 @@ from rest_framework.views import APIView
 
 from accounts.authentication import actor_of
 from agents import brain
-from chat.dialects.native import schema
+from core.schema import GUARDED, problems
+from core.serializers import QuerySerializer
 
 INFO = inline_serializer(
     "Info",
@@ -30,9 +31,10 @@ class InfoView(APIView):
 
     limit_bucket = "read"
 
-    @extend_schema(responses={200: INFO, **schema.PROBLEMS}, tags=["about"])
+    @extend_schema(responses={200: INFO, **problems(*GUARDED)}, tags=["about"])
     def get(self, request: Request) -> Response:
         """What this installation is and has."""
+        QuerySerializer.read(request.query_params)
         workspace = actor_of(request).workspace
         return Response(
             {

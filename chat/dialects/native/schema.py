@@ -4,6 +4,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from chat.dialects.native.serializers import ChatAnswer
+from core.schema import BODY, GUARDED, problems
 
 SSE_TEXT = """Named events, each with an `id` and one JSON object as data:
 `session` {session_id, run_id, companion, provider, model} · `delta` {text} · `reasoning` {text} ·
@@ -21,48 +22,21 @@ SSE_EXAMPLE = OpenApiExample(
 )
 SSE = {(200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, SSE_TEXT, [SSE_EXAMPLE])}
 
-PROBLEM = {
-    "type": "object",
-    "description": "RFC 9457, with a code for programs and the fields at fault.",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {name: {"type": "string"} for name in ("field", "code", "message")},
-            },
-        },
-    },
-    "required": ["type", "title", "status", "detail", "code", "request_id", "errors"],
-}
-PROBLEMS = {
-    (status, "application/problem+json"): OpenApiResponse(PROBLEM, text)
-    for status, text in {
-        400: "Something does not fit; `errors` names the fields.",
-        401: "No valid key or token.",
-        403: "Not permitted.",
-        404: "No such thing for this caller.",
-        405: "No such method here.",
-        413: "The body is too large.",
-        415: "The body is not JSON.",
-        429: "Too many requests.",
-        503: "Something that the answer needs does not answer now.",
-    }.items()
-}
 CHAT = {
+    **SSE,  # first: of two responses with one status the first one's description is told
     (200, "application/json"): ChatAnswer,
     (202, "application/json"): OpenApiResponse(ChatAnswer, "The answer so far; it waits for approval."),
-    **SSE,
-    **PROBLEMS,
-    (409, "application/problem+json"): OpenApiResponse(PROBLEM, "The conversation is busy; `run_id` names the run."),
-    (502, "application/problem+json"): OpenApiResponse(PROBLEM, "The model provider failed."),
-    (504, "application/problem+json"): OpenApiResponse(PROBLEM, "The model did not answer in time."),
+    **problems(
+        *GUARDED,
+        *BODY,
+        404,
+        503,
+        told={
+            409: "The conversation is busy; `run_id` names the run.",
+            502: "The model provider failed.",
+            504: "The model did not answer in time.",
+        },
+    ),
 }
 CHAT_EXAMPLES = [
     OpenApiExample(

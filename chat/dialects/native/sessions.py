@@ -14,6 +14,7 @@ from accounts.idempotency import idempotent
 from chat.dialects.native import schema
 from chat.dialects.native.serializers import (
     DeleteQuery,
+    EventsQuery,
     MessageOut,
     SessionChange,
     SessionDetail,
@@ -23,11 +24,12 @@ from chat.dialects.native.serializers import (
     SessionRequest,
     SessionsQuery,
 )
-from chat.dialects.native.views import resume
+from chat.dialects.native.views import cursor_of, resume
 from chat.models import Conversation
 from chat.services import conversations
 from companions import services as companions
 from core.negotiation import AnyAccept
+from core.schema import BODY, GUARDED, problems
 
 
 class SessionsView(APIView):
@@ -39,7 +41,7 @@ class SessionsView(APIView):
     @extend_schema(
         operation_id="ai_sessions_list",
         parameters=[SessionsQuery],
-        responses={200: SessionPage, **schema.PROBLEMS},
+        responses={200: SessionPage, **problems(*GUARDED)},
         tags=["sessions"],
     )
     def get(self, request: Request) -> Response:
@@ -64,7 +66,11 @@ class SessionsView(APIView):
             }
         )
 
-    @extend_schema(request=SessionRequest, responses={201: SessionOut, **schema.PROBLEMS}, tags=["sessions"])
+    @extend_schema(
+        request=SessionRequest,
+        responses={201: SessionOut, **problems(*GUARDED, *BODY, 404, 409)},
+        tags=["sessions"],
+    )
     @idempotent
     def post(self, request: Request) -> Response:
         """Begin a session in which nothing is said yet."""
@@ -81,7 +87,9 @@ class SessionView(APIView):
     scope = "chat"
     limit_bucket = "read"
 
-    @extend_schema(parameters=[SessionQuery], responses={200: SessionDetail, **schema.PROBLEMS}, tags=["sessions"])
+    @extend_schema(
+        parameters=[SessionQuery], responses={200: SessionDetail, **problems(*GUARDED, 404)}, tags=["sessions"]
+    )
     def get(self, request: Request, session_id: UUID) -> Response:
         """The session with its messages, oldest first."""
         query = SessionQuery.read(request.query_params)
@@ -98,7 +106,9 @@ class SessionView(APIView):
             }
         )
 
-    @extend_schema(request=SessionChange, responses={200: SessionOut, **schema.PROBLEMS}, tags=["sessions"])
+    @extend_schema(
+        request=SessionChange, responses={200: SessionOut, **problems(*GUARDED, *BODY, 404)}, tags=["sessions"]
+    )
     def patch(self, request: Request, session_id: UUID) -> Response:
         """Rename the session, archive it or bring it back."""
         body = SessionChange(data=request.data)
@@ -106,7 +116,7 @@ class SessionView(APIView):
         found = conversations.get(session_id, by=actor_of(request))
         return Response(SessionOut(conversations.change(found, **body.validated_data)).data)
 
-    @extend_schema(parameters=[DeleteQuery], responses={204: None, **schema.PROBLEMS}, tags=["sessions"])
+    @extend_schema(parameters=[DeleteQuery], responses={204: None, **problems(*GUARDED, 404)}, tags=["sessions"])
     def delete(self, request: Request, session_id: UUID) -> HttpResponse:
         """Delete the session with its messages and runs; a run under way is stopped."""
         DeleteQuery.read(request.query_params)
@@ -122,12 +132,13 @@ class SessionStreamView(APIView):
     content_negotiation_class = AnyAccept
 
     @extend_schema(
-        parameters=[schema.LAST_EVENT_ID],
-        responses={**schema.SSE, 204: None, **schema.PROBLEMS},
+        parameters=[EventsQuery, schema.LAST_EVENT_ID],
+        responses={**schema.SSE, 204: None, **problems(*GUARDED, 404)},
         tags=["sessions"],
     )
     def get(self, request: Request, session_id: UUID) -> HttpResponseBase:
         """The events of the session's active run, replayed and then live; 204 where no run is active."""
+        cursor = cursor_of(request)
         found: Conversation = conversations.get(session_id, by=actor_of(request))
         active = found.runs.select_related("conversation").filter(active=True).first()
-        return resume(active, request) if active else Response(status=204)
+        return resume(active, cursor) if active else Response(status=204)

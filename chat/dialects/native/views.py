@@ -1,6 +1,6 @@
 """The native dialect's chat and runs: a message in, a run begun, its events out."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from accounts import idempotency
 from accounts.authentication import actor_of
-from agents.events import Event, RunCompleted, RunFailed, RunWaiting
+from agents.events import RunCancelled, RunCompleted, RunFailed, RunWaiting
 from chat import stream
 from chat.dialects.native import inbound, schema
 from chat.dialects.native.encoder import error_frame, to_sse
@@ -27,12 +27,20 @@ from chat.dialects.native.serializers import (
 from chat.eventlog import feed
 from chat.following import Numbered, follow
 from chat.models import Message, Run
+from chat.runner import usage_json
 from chat.services import runs
+from chat.stream import Fold
 from core import bridge
 from core.errors import DomainError, Invalid
 from core.negotiation import AnyAccept
+from core.schema import GUARDED, problems
+from core.serializers import QuerySerializer
 
 FAULT = error_frame("internal_error", "The stream broke off by a fault of ours; resume it.", retryable=True)
+
+
+MESSAGE = ("id", "role", "content", "parts", "created_at")
+"""What an answer's body tells of its message."""
 
 
 class RunError(DomainError):
@@ -123,9 +131,10 @@ class RunView(APIView):
     scope = "chat"
     limit_bucket = "read"
 
-    @extend_schema(responses={200: RunOut, **schema.PROBLEMS}, tags=["runs"])
+    @extend_schema(responses={200: RunOut, **problems(*GUARDED, 404)}, tags=["runs"])
     def get(self, request: Request, run_id: UUID) -> Response:
         """How a run stands."""
+        QuerySerializer.read(request.query_params)
         return Response(RunOut(runs.get(run_id, by=actor_of(request))).data)
 
 
@@ -138,13 +147,13 @@ class RunEventsView(APIView):
 
     @extend_schema(
         parameters=[EventsQuery, schema.LAST_EVENT_ID],
-        responses={**schema.SSE, **schema.PROBLEMS},
+        responses={**schema.SSE, **problems(*GUARDED, 404)},
         tags=["runs"],
     )
     def get(self, request: Request, run_id: UUID) -> HttpResponseBase:
         """The run's events, replayed after the given number and then live, as server-sent events."""
-        run = runs.get(run_id, by=actor_of(request))
-        return resume(run, request)
+        cursor = cursor_of(request)
+        return resume(runs.get(run_id, by=actor_of(request)), cursor)
 
 
 class RunCancelView(APIView):
@@ -153,7 +162,7 @@ class RunCancelView(APIView):
     scope = "chat"
     limit_bucket = "write"
 
-    @extend_schema(request=None, responses={202: CancelOut, **schema.PROBLEMS}, tags=["runs"])
+    @extend_schema(request=None, responses={202: CancelOut, **problems(*GUARDED, 404)}, tags=["runs"])
     def post(self, request: Request, run_id: UUID) -> Response:
         """Ask that the run stop; what it had said is kept. A run that has ended stays as it is."""
         run = runs.get(run_id, by=actor_of(request))
@@ -176,48 +185,73 @@ def serve_stream(run: Run, batches: AsyncGenerator[list[Numbered]], *, after: in
 def serve_answer(run: Run, batches: AsyncGenerator[list[Numbered]]) -> HttpResponseBase:
     """The run's end as one JSON body."""
 
-    async def render(last: Event) -> tuple[int, Any]:
+    async def render(fold: Fold) -> tuple[int, Any]:
+        last = fold.last
         if isinstance(last, RunFailed):
             raise RunError(last, run)
-        return await bridge.in_thread(answer_body, run, last)
+        if isinstance(last, RunWaiting):
+            return 202, answer_body(run, last.text, "awaiting_approval", None, approvals=last.approvals)
+        assert isinstance(last, RunCompleted | RunCancelled), "a followed run always ends with an event"
+        message = told(fold) or await bridge.in_thread(stored, last.message_id)
+        status = "completed" if isinstance(last, RunCompleted) else "cancelled"
+        return 200, answer_body(run, last.text, status, message)
 
     return stream.answer(batches, render)
 
 
-def answer_body(run: Run, last: Event) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON body of a run that ended, or that waits for approval, with this event."""
-    waiting = isinstance(last, RunWaiting)
-    message_id = getattr(last, "message_id", None)
+def told(fold: Fold) -> dict[str, Any] | None:
+    """The answer as the events told it; None where they did not tell all of it."""
+    last, kept = fold.last, fold.stored
+    if kept is None or not isinstance(last, RunCompleted):
+        return None
+    return {
+        "id": kept.message_id,
+        "role": "assistant",
+        "content": last.text,
+        "parts": fold.parts or [{"type": "text", "text": ""}],
+        "created_at": kept.created_at,
+        "usage": usage_json(fold.usage),
+    }
+
+
+def stored(message_id: str | None) -> dict[str, Any] | None:
+    """The answer as the database has it."""
     message = Message.objects.filter(pk=message_id).first() if message_id else None
-    status = "awaiting_approval" if waiting else "completed" if isinstance(last, RunCompleted) else "cancelled"
-    return 202 if waiting else 200, {
-        "response": getattr(last, "text", ""),
-        "message": MessageOut(message).data if message else None,
+    return dict(MessageOut(message).data) if message else None
+
+
+def answer_body(
+    run: Run, text: str, status: str, message: dict[str, Any] | None, approvals: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The JSON body of a run that ended, or that waits for approval."""
+    return {
+        "response": text,
+        "message": {name: message[name] for name in MESSAGE} if message else None,
         "session_id": str(run.conversation_id),
         "run_id": str(run.pk),
         "status": status,
         "companion": run.companion_type,
-        "model": message.model if message else run.model,
-        "provider": message.provider if message else run.provider,
-        "usage": message.usage if message else None,
-        "approvals": last.approvals if isinstance(last, RunWaiting) else [],
+        "model": run.model,
+        "provider": run.provider,
+        "usage": message["usage"] if message else None,
+        "approvals": list(approvals),
     }
 
 
-def cursor_of(request: Request) -> int:
-    """The number after which the caller wants to go on: `?after=`, else `Last-Event-ID`, else the beginning."""
+def cursor_of(request: Request) -> tuple[int, str]:
+    """The number after which to go on, and what it was sent by: `?after=`, else `Last-Event-ID`, else the beginning."""
     query = EventsQuery.read(request.query_params)
     if "after" in query:
-        return int(query["after"])
+        return query["after"], "after"
     header = request.headers.get("Last-Event-ID", "").strip()
     if header and not (header.isascii() and header.isdigit() and len(header) < 17):
         raise Invalid.field("Last-Event-ID", "This must be the id of an event of the stream.")
-    return int(header or 0)
+    return int(header or 0), "Last-Event-ID"
 
 
-def resume(run: Run, request: Request) -> HttpResponseBase:
+def resume(run: Run, cursor: tuple[int, str]) -> HttpResponseBase:
     """The run's events after the caller's cursor; raises Invalid for a cursor that no event of the run can have."""
-    after = cursor_of(request)
+    after, sent_by = cursor
     if after > inbound.highest_cursor(run):
-        raise Invalid.field("Last-Event-ID", "No event of this run has this number.", "bad_cursor")
+        raise Invalid.field(sent_by, "No event of this run has this number.", "bad_cursor")
     return serve_stream(run, follow(str(run.pk), after=after, wait=inbound.STREAM_WAIT), after=after)

@@ -1,0 +1,196 @@
+"""Workspaces, people and their memberships in the admin."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth import admin as auth_admin
+from django.contrib.auth.models import Group
+from django.db import models
+from django.http import HttpRequest
+from django.utils.html import format_html
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+
+from accounts.admin import scope
+from accounts.admin.base import RelatedFilter, ScopedAdmin, badge
+from accounts.admin.forms import ScopedForm
+from accounts.models import Membership, Role, User, Workspace
+from accounts.services import members
+
+if TYPE_CHECKING:
+    from django.contrib.auth import forms as auth_forms
+
+    AdminPasswordChangeForm = auth_forms.AdminPasswordChangeForm
+    UserCreationForm = auth_forms.AdminUserCreationForm[User]
+    DjangoUserAdmin = auth_admin.UserAdmin[User]
+else:
+    from unfold.forms import AdminPasswordChangeForm, UserCreationForm
+
+    DjangoUserAdmin = auth_admin.UserAdmin
+
+admin.site.unregister(Group)  # roles in workspaces say who may do what
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(ScopedAdmin):
+    """Workspaces are made and rated by operators; their admins say how they answer. Their end is no click."""
+
+    in_workspace = "pk"
+    writes = frozenset({"change"})
+    list_display = ("name", "slug", "tier", "default_model", "allow_fallback", "created_at")
+    list_filter = ("tier",)
+    search_fields = ("name", "slug")
+    ordering = ("name",)
+    fields = ("name", "slug", "tier", "default_model", "allow_fallback", "created_at")
+
+    def workspace_of(self, row: Any) -> Any:
+        """The row itself."""
+        return row.pk
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Operators of the installation."""
+        return scope.sees_all(request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What only an operator may set."""
+        return ("created_at",) if scope.sees_all(request) else ("slug", "tier", "created_at")
+
+
+class NewUserForm(UserCreationForm):
+    """A new account, by its address."""
+
+    class Meta:
+        model = User
+        fields = ("email", "name")
+        field_classes: ClassVar[dict[str, type[forms.Field]]] = {}
+
+    def clean_email(self) -> str:
+        """The address in lower case, by which it is unique."""
+        return str(self.cleaned_data["email"]).strip().lower()
+
+
+class UserForm(ScopedForm):
+    """An account that exists."""
+
+    def clean_email(self) -> str:
+        """The address in lower case, by which it is unique."""
+        return str(self.cleaned_data["email"]).strip().lower()
+
+
+@admin.register(User)
+class UserAdmin(ScopedAdmin, DjangoUserAdmin):
+    """People. An admin may change those who belong to nobody else: an account opens every workspace it is in."""
+
+    writes = frozenset({"change"})
+    form = UserForm
+    add_form = NewUserForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("email", "name", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
+    list_filter = ("is_active", "is_staff")
+    search_fields = ("email", "name")
+    ordering = ("email",)
+    filter_horizontal = ()
+    fieldsets = None
+    fields = ("email", "name", "is_active", "is_staff", "is_superuser", "password_page", "last_login", "created_at")
+    readonly_fields = ("password_page", "last_login", "created_at")
+    add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
+
+    def within(self, rows: models.QuerySet[Any], workspaces: list[Any]) -> models.QuerySet[Any]:
+        """The people who are members there, each once."""
+        return rows.filter(pk__in=Membership.objects.filter(workspace__in=workspaces).values("user"))
+
+    def allows(self, request: HttpRequest, row: Any, *wanted: Role) -> bool:
+        """Readers see their members; what needs an admin needs one in every workspace that the person is in."""
+        if row is None or scope.sees_all(request):
+            return scope.holds(request, *wanted)
+        theirs = set(row.memberships.values_list("workspace", flat=True))
+        held = set(scope.workspaces(request, *wanted))
+        if wanted == scope.READERS:
+            return bool(theirs & held)
+        return bool(theirs) and theirs <= held and not row.is_superuser
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Operators; an admin of a workspace adds a membership, which makes the account."""
+        return scope.sees_all(request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What only an operator may set."""
+        return self.readonly_fields if scope.sees_all(request) else ("is_superuser", *self.readonly_fields)
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """The people, without the hashes of their passwords."""
+        return super().get_queryset(request).defer("password")
+
+    @admin.display(description="Password")
+    def password_page(self, user: User) -> str:
+        """The way to the page that sets a new one."""
+        return format_html('<a class="text-link" href="../password/">Set a new password</a>')
+
+
+class MembershipForm(ScopedForm):
+    """A membership: a person is named by their address, and an account is made for who has none."""
+
+    email = forms.EmailField(max_length=254, widget=UnfoldAdminEmailInputWidget)
+    name = forms.CharField(max_length=200, required=False, widget=UnfoldAdminTextInputWidget)
+    password = forms.CharField(
+        max_length=1000,
+        strip=False,
+        required=False,
+        widget=UnfoldAdminPasswordWidget({"autocomplete": "new-password"}),
+        help_text="For a new account alone; without one the person cannot sign in with a password.",
+    )
+
+
+@admin.register(Membership)
+class MembershipAdmin(ScopedAdmin):
+    """Who belongs to a workspace, and as what."""
+
+    writes = frozenset({"add", "change", "delete"})
+    list_display = ("person", "workspace", "role_badge", "preferred_model", "created_at")
+    list_select_related = ("user", "workspace")
+    list_filter = ("role", ("workspace", RelatedFilter))
+    search_fields = ("user__email", "user__name")
+    ordering = ("workspace__name", "user__email")
+    add_fields = ("workspace", "email", "name", "password", "role")
+    fields = ("workspace", "user", "role", "preferred_model", "created_at")
+    readonly_fields = ("user", "preferred_model", "created_at")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A new one names a person by their address."""
+        return self.fields if obj else self.add_fields
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form, without the fields of a new account where there is one."""
+        if obj is None:
+            kwargs["form"] = MembershipForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Change the role, or add the person; raises what the services refuse."""
+        if change:
+            members.change_role(Membership.objects.get(pk=obj.pk), form.cleaned_data["role"])
+            return
+        given = form.cleaned_data
+        made = members.add(
+            given["workspace"],
+            given["email"],
+            role=given["role"],
+            name=given["name"],
+            password=given["password"] or None,
+        )
+        obj.pk = made.pk
+        obj.refresh_from_db()
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """End the membership; raises LastAdmin."""
+        members.remove(obj)
+
+    @admin.display(description="Person", ordering="user__email")
+    def person(self, membership: Membership) -> str:
+        """Their address."""
+        return membership.user.email
+
+    @badge("Role", {"admin": "primary", "manager": "info", "auditor": "warning"})
+    def role_badge(self, membership: Membership) -> tuple[str, str]:
+        """The role, in a colour."""
+        return membership.role, membership.get_role_display()

@@ -1,0 +1,149 @@
+"""Agents and model providers in the admin."""
+
+import asyncio
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
+
+from accounts.admin.base import RelatedFilter, ScopedAdmin, on_page
+from accounts.admin.forms import ScopedForm
+from agents.models import Agent, Provider, ProviderKind
+from agents.providers import provider_for
+from agents.providers.base import ProviderSpec, ProviderUnavailable
+from core.errors import DomainError
+
+PATIENCE_SECONDS = 15
+NAMES_SHOWN = 20
+
+
+@admin.register(Agent)
+class AgentAdmin(ScopedAdmin):
+    """What answers. An agent is switched off, not deleted: what it said names it."""
+
+    lines = ("capabilities", "tools")
+    list_display = ("name", "slug", "workspace", "kind", "model", "autonomy", "enabled", "updated_at")
+    list_select_related = ("workspace",)
+    list_filter = ("kind", "autonomy", "enabled", ("workspace", RelatedFilter))
+    search_fields = ("name", "slug")
+    ordering = ("workspace__name", "name")
+    readonly_fields = ("created_at", "updated_at")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """The agents, without their long texts."""
+        return super().get_queryset(request).defer("instructions", "description")
+
+
+class ProviderForm(ScopedForm):
+    """A provider. Its key is taken and never given back; its address may be a name that only this network knows."""
+
+    unchecked = frozenset({"base_url", "api_key"})
+    base_url = forms.CharField(
+        max_length=500,
+        required=False,
+        label="Base URL",
+        help_text="Up to and with /v1, for example http://ollama:11434/v1",
+        widget=UnfoldAdminURLInputWidget,
+    )
+    api_key = forms.CharField(
+        max_length=4000,
+        required=False,
+        label="API key",
+        help_text="Kept encrypted and never shown. Empty: the key that is there stays.",
+        widget=UnfoldAdminPasswordWidget({"autocomplete": "new-password"}),
+    )
+
+    def clean_base_url(self) -> str:
+        """An address that a request can be sent to."""
+        url = str(self.cleaned_data["base_url"]).strip()
+        if url and not _is_address(url):
+            raise forms.ValidationError("An http or https address, such as https://api.example.org/v1")
+        return url
+
+    def clean(self) -> dict[str, Any]:
+        """A provider on the network has an address."""
+        cleaned = super().clean()
+        if cleaned.get("kind") == ProviderKind.OPENAI and cleaned.get("base_url") == "":
+            self.add_error("base_url", "This kind of provider needs an address.")
+        return cleaned
+
+
+@admin.register(Provider)
+class ProviderAdmin(ScopedAdmin):
+    """Where models are. Those that the environment names are the same for all and have no row here."""
+
+    form = ProviderForm
+    writes = frozenset({"add", "change", "delete"})
+    lines = ("model_names",)
+    list_display = ("name", "workspace", "kind", "base_url_text", "default_model", "has_key", "priority", "enabled")
+    list_select_related = ("workspace",)
+    list_filter = ("kind", "enabled", ("workspace", RelatedFilter))
+    search_fields = ("name", "base_url")
+    ordering = ("workspace__name", "priority", "name")
+    fields: ClassVar[Any] = (
+        "workspace", "name", "kind", "base_url", "api_key", "has_key", "default_model", "model_names", "any_model",
+        "priority", "enabled", "created_at", "updated_at",
+    )  # fmt: skip
+    viewed_fields = tuple(name if name != "base_url" else "base_url_text" for name in fields if name != "api_key")
+    readonly_fields = ("has_key", "base_url_text", "created_at", "updated_at")
+    actions_detail = ("test",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """The providers, with whether they have a key in place of the key."""
+        return super().get_queryset(request).defer("api_key").annotate(keyed=~Q(api_key=""))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may not change it sees no key field."""
+        may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        return self.fields if may else self.viewed_fields
+
+    @on_page("Test", "network_check")
+    def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask the provider for its models, once that is wanted, and say what came back."""
+        row = self.one(request, object_id)
+        if request.method == "POST":
+            try:
+                self.message_user(request, _summary(asyncio.run(_models_of(row))), messages.SUCCESS)
+            except DomainError as error:
+                self.message_user(request, f"{error.title}. {error.detail}", messages.ERROR)
+        text = f"It is asked for its list of models, at {row.base_url or 'no address: it is built in'}."
+        return self.ask(request, row, f"Test {row.name}", text=text, button="Ask now")
+
+    @admin.display(description="Has a key", boolean=True)
+    def has_key(self, row: Any) -> bool:
+        """Whether there is a key."""
+        return bool(getattr(row, "keyed", False))
+
+    @admin.display(description="Base URL", ordering="base_url")
+    def base_url_text(self, row: Provider) -> str:
+        """The address, as text and not as a link: it is for programs."""
+        return row.base_url
+
+
+async def _models_of(row: Provider) -> list[str]:
+    """The models that the provider lists, asked now; raises ProviderError."""
+    spec = ProviderSpec(row.name, row.kind, row.base_url, row.api_key)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await provider_for(spec).list_models()
+    except TimeoutError:
+        raise ProviderUnavailable(f"{row.name} has not answered within {PATIENCE_SECONDS} seconds.") from None
+
+
+def _summary(names: list[str]) -> str:
+    if not names:
+        return "It answers, and lists no models."
+    shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+    return f"It answers, with {len(names)} models: {shown}"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+    except ValueError:
+        return False

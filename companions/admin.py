@@ -1,0 +1,43 @@
+"""Companions in the admin."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from accounts.admin.base import RelatedFilter, ScopedAdmin
+from accounts.admin.forms import ScopedForm
+from companions.models import Companion, Layer
+
+
+class CompanionForm(ScopedForm):
+    """A companion; its memory layers are ticked."""
+
+    memory_layers = forms.MultipleChoiceField(
+        choices=Layer.choices, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget
+    )
+
+
+@admin.register(Companion)
+class CompanionAdmin(ScopedAdmin):
+    """Whom people talk to. A companion is switched off, not deleted: conversations name it."""
+
+    form = CompanionForm
+    lines = ("tools_allowed",)
+    list_display = ("name", "type", "workspace", "agent", "memory", "enabled", "updated_at")
+    list_select_related = ("workspace", "agent")
+    list_filter = ("enabled", ("workspace", RelatedFilter))
+    search_fields = ("name", "type")
+    ordering = ("workspace__name", "name")
+    readonly_fields = ("created_at", "updated_at")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """The companions, without their long texts."""
+        return super().get_queryset(request).defer("personality", "description", "agent__instructions")
+
+    @admin.display(description="Memory")
+    def memory(self, companion: Companion) -> str:
+        """The layers that it keeps."""
+        return ", ".join(companion.memory_layers) or "none"
