@@ -98,8 +98,8 @@ class ProviderAdmin(ScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Who may not change it sees no key field."""
-        may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        return self.fields if may else self.viewed_fields
+        may = obj is None or self.has_change_permission(request, obj)
+        return super().get_fields(request, obj) if may else self.viewed_fields
 
     @on_page("Test", "network_check")
     def test(self, request: HttpRequest, object_id: str) -> HttpResponse:

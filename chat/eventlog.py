@@ -10,7 +10,7 @@ whose place it cannot serve is given a snapshot from the database and follows on
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 import msgspec
@@ -69,24 +69,38 @@ def key(run_id: str) -> str:
     return f"run:{run_id}"
 
 
-def arguments(batches: Sequence[Batch]) -> tuple[list[str], list[str | int | bytes]]:
-    """The keys and arguments with which `APPEND` writes these batches."""
-    args: list[str | int | bytes] = [int(settings.EVENT_LOG_SECONDS * 1000), FEED]
+MESSAGE_BYTES = 262_144  # about what one script call writes and one message of the feed holds
+
+
+def calls(batches: Sequence[Batch]) -> Iterator[tuple[list[str], list[str | int | bytes]]]:
+    """The keys and arguments of the `APPEND` calls that write these batches, none much over MESSAGE_BYTES."""
+    keys: list[str] = []
+    args: list[str | int | bytes] = []
+    size = 0
     for batch in batches:
-        args += (batch.last, encode(batch))
-    return [key(batch.run_id) for batch in batches], args
+        encoded = encode(batch)
+        if keys and size + len(encoded) > MESSAGE_BYTES:
+            yield keys, args
+            keys, size = [], 0
+        if not keys:
+            args = [int(settings.EVENT_LOG_SECONDS * 1000), FEED]
+        keys.append(key(batch.run_id))
+        args += (batch.last, encoded)
+        size += len(encoded)
+    if keys:
+        yield keys, args
 
 
-def append(batches: Sequence[Batch]) -> list[int]:
+def append(batch: Batch) -> None:
     """Append from a synchronous door; raises RedisError where Valkey is down. Workers use `chat.writer`."""
-    keys, args = arguments(batches)
-    return valkey.client().eval(APPEND, len(keys), *keys, *args)  # type: ignore[no-any-return]
+    for keys, args in calls([batch]):
+        valkey.client().eval(APPEND, len(keys), *keys, *args)
 
 
 def tell_cancelled(run: Run, *, seq: int, by: str) -> None:
     """Tell the watchers of a run that ended in line, before any worker took it."""
     event = RunCancelled(message_id=None, text="", by=by)
-    append([Batch(str(run.pk), str(run.conversation_id), seq, [event])])
+    append(Batch(str(run.pk), str(run.conversation_id), seq, [event]))
 
 
 def ask_to_stop(run_id: UUID) -> None:

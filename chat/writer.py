@@ -16,12 +16,14 @@ from django.conf import settings
 from redis.exceptions import RedisError, ResponseError
 
 from agents.events import Event, ReasoningDelta, Snapshot, TextDelta
-from chat.eventlog import APPEND, Batch, arguments
+from chat.eventlog import APPEND, Batch, calls
 from core import valkey
 
 log = logging.getLogger(__name__)
 
 PER_RUN_MS = 0.6  # how much each active run widens the window
+EVENT_TEXT = 8_192  # characters of one delta; longer ones are cut, so that a slow reader is held little at a time
+BATCH_EVENTS = 4
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5)
 
 
@@ -61,24 +63,32 @@ class RunLog:
         first = not self.spoke
         if isinstance(event, TextDelta | ReasoningDelta):
             self.spoke = True
-            if pending and type(pending[-1]) is type(event):
-                pending[-1] = type(event)(pending[-1].text + event.text)
+            last = pending[-1] if pending else None
+            if type(last) is type(event) and len(last.text) + len(event.text) <= EVENT_TEXT:
+                pending[-1] = type(event)(last.text + event.text)
                 return
+            while len(event.text) > EVENT_TEXT:
+                pending.append(type(event)(event.text[:EVENT_TEXT]))
+                event = type(event)(event.text[EVENT_TEXT:])
         pending.append(event)
         self._writer.wants(self, at_once=first or not isinstance(event, TextDelta | ReasoningDelta))
 
     def draft(self) -> list[dict[str, str]]:
         """The parts of the answer up to `seq`."""
-        return [{"type": part["type"], "text": "".join(part["pieces"])} for part in self.parts]
+        for part in self.parts:
+            part["pieces"] = ["".join(part["pieces"])]
+        return [{"type": part["type"], "text": part["pieces"][0]} for part in self.parts]
 
     def settle(self) -> None:
         """Number all that waits and send it on, so that `draft` is the whole answer and `seq` its end."""
-        batch = self.take()
-        if batch is not None:
+        for batch in self.take():
             self._writer.send(self, batch)
 
-    def take(self) -> Batch | None:
-        """The next batch, numbered; what it holds counts as said from now on."""
+    def take(self) -> list[Batch]:
+        """What waits as batches, numbered, none much larger than a reader's place at the feed can be.
+
+        What they hold counts as said from now on.
+        """
         events = self._pending
         if self.lost and not self.closed:
             parts = self.draft()
@@ -86,13 +96,14 @@ class RunLog:
             reasoning = "".join(part["text"] for part in parts if part["type"] == "reasoning")
             events = [Snapshot(self.attempt, text, reasoning), *events]
         self.lost = False
-        if not events:
-            return None
-        batch = Batch(*self._run, self.seq + 1, events)
-        self.seq += len(events)
+        batches = []
+        for start in range(0, len(events), BATCH_EVENTS):
+            some = events[start : start + BATCH_EVENTS]
+            batches.append(Batch(*self._run, self.seq + 1, some))
+            self.seq += len(some)
         self._absorb(self._pending)
         self._pending = []
-        return batch
+        return batches
 
     def _absorb(self, events: list[Event]) -> None:
         for event in events:
@@ -184,24 +195,25 @@ class Writer:
         if not self._dirty:
             self._some.clear()
         outbox, self._outbox = self._outbox, []
-        taken = outbox + [(run, batch) for run in dirty if (batch := run.take()) is not None]
+        taken = outbox + [(run, batch) for run in dirty for batch in run.take()]
         if not taken:
             return True
-        keys, args = arguments([batch for _, batch in taken])
+        results: list[int] | None = None
+        written: list[int] = []
         try:
-            results = await self._script(keys=keys, args=args)
+            for keys, args in calls([batch for _, batch in taken]):
+                written += await self._script(keys=keys, args=args)
+            results = written
         except ResponseError:
             log.exception("Valkey refused to append events")
-            results = None
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("events could not be appended; they are kept", extra={"error": str(error)})
-            results = None
         if results is None:
             for run in {*self._runs, *dirty}:
                 run.lost = True
                 self.wants(run, at_once=True)
             return False
-        for (run, _), written in zip(taken, results, strict=True):
-            if not written and run.fenced is not None:
+        for (run, _), appended in zip(taken, results, strict=True):
+            if not appended and run.fenced is not None:
                 run.fenced()
         return True

@@ -112,6 +112,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+DATETIME_FORMAT = "Y-m-d H:i:s"  # how the admin writes times
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -185,7 +186,7 @@ UNFOLD = {
     "SCRIPTS": [lambda _: static("countersign/admin.js")],
     "STYLES": [lambda _: static("countersign/admin.css")],
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "chat.admin.first_page",
+    "DASHBOARD_CALLBACK": "chat.overview.first_page",
     "LOGIN": {"form": "accounts.adminlogin.LoginForm"},
     "SIDEBAR": {
         "navigation": [

@@ -15,6 +15,7 @@ class Site(AdminSite):
     """Where every model is registered."""
 
     settings_name = "UNFOLD"
+    index_title = "Overview"
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """What every page has; colours as an inline style sheet would need a hole in the content policy."""

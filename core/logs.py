@@ -102,10 +102,12 @@ def config(level: str = "INFO") -> dict[str, Any]:
     }
 
 
-# `django.request` says of each 4xx what the access line says already; the others bring handlers of their own.
+# `django.request` and `django.security` say of each 4xx what the access line says already, the latter with a traceback
+# for any stranger's wrong Host; the others bring handlers of their own.
 _LOGGERS = {
     "django": "",
     "django.request": "ERROR",
+    "django.security": "CRITICAL",
     "django.server": "WARNING",
     "uvicorn": "",
     "uvicorn.error": "",

@@ -144,19 +144,34 @@ class ScopedAdmin(Admin):
             kwargs["queryset"] = remote.within(rows, scope.workspaces(request, Role.ADMIN))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The fields; a row that is yet to be made has no past to show."""
+        found = super().get_fields(request, obj)
+        return found if obj else [name for name in found if name not in self.get_readonly_fields(request)]
+
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """The form; a row that exists stays in its workspace."""
-        form = super().get_form(request, obj, change=change, **kwargs)
-        form.refusal = getattr(request, "refusal", None)  # type: ignore[attr-defined]
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        form.refusal = getattr(request, "refusal", None)
         workspace = form.base_fields.get("workspace")
+        mine = scope.workspaces(request, Role.ADMIN)
+        if workspace is not None and obj is None and len(mine) == 1:
+            workspace.initial = mine[0]
         if workspace is not None and obj is not None:
             workspace.disabled = True
-        if obj is not None:
             for field in form.base_fields.values():
-                remote = getattr(getattr(field, "queryset", None), "model", None)
-                if remote is not None and hasattr(remote, "workspace_id"):
-                    field.queryset = field.queryset.filter(workspace=self.workspace_of(obj))  # type: ignore[attr-defined]
+                if hasattr(getattr(getattr(field, "queryset", None), "model", None), "workspace_id"):
+                    field.queryset = field.queryset.filter(workspace=self.workspace_of(obj))
         return form
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """The buttons of a row's page, none where there is nothing to be done with it."""
+        row = self.get_object(request, unquote(str(object_id)))
+        return super().get_actions_detail(request, object_id) if row and self.acts_on(row) else []  # type: ignore[misc]
+
+    def acts_on(self, row: Any) -> bool:
+        """Whether there is anything to be done with the row."""
+        return True
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """The form's page; what a service refuses is shown in the form, and nothing was written."""

@@ -57,9 +57,14 @@ class ApiKeyAdmin(ScopedAdmin):
         """The keys, without the hashes of their secrets."""
         return super().get_queryset(request).defer("secret_hash")
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """A new key has no past."""
-        return self.fields if obj else self.add_fields
+    def acts_on(self, row: Any) -> bool:
+        """Whether the key has not ended."""
+        return self.state(row) in ("active", "rotated")
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        """The form of a new key, with one way to go on: to the page that shows it."""
+        ways = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, {**(extra_context or {}), **ways})
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Make the key; raises what does not fit together."""

@@ -190,7 +190,7 @@ class MembershipAdmin(ScopedAdmin):
         """Their address."""
         return membership.user.email
 
-    @badge("Role", {"admin": "primary", "manager": "info", "auditor": "warning"})
-    def role_badge(self, membership: Membership) -> tuple[str, str]:
+    @badge("Role", {"Admin": "primary", "Manager": "info", "Auditor": "warning"})
+    def role_badge(self, membership: Membership) -> str:
         """The role, in a colour."""
-        return membership.role, membership.get_role_display()
+        return membership.get_role_display()

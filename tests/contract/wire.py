@@ -46,7 +46,7 @@ def exchange(stack: Stack, *parts: bytes | Iterable[bytes], half_close: bool = F
     """Send these bytes and read the answer; None where the server closed the connection without one."""
     with socket.create_connection(("127.0.0.1", stack.ports["web1"]), SECONDS) as connection:
         # A server that has refused the request may stop reading it: the answer is there all the same.
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             for part in parts:
                 for piece in [part] if isinstance(part, bytes) else part:
                     connection.sendall(piece)

@@ -1,0 +1,184 @@
+"""Who sees what: generated over every model of the admin."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.apps import apps
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import ApiKey, Membership, Role, User, Workspace
+from agents.models import Agent, Provider
+from chat.models import Run
+from companions.models import Companion
+from tests.admin.conftest import ANSWER, HOSTILE, OURS, PROVIDER_KEY, Home, models, pages, url
+
+MODELS = pytest.mark.parametrize("model", models(), ids=lambda model: model._meta.label)
+MADE_BY_ADMINS = {Membership, ApiKey, Agent, Provider, Companion}
+CHANGED_BY_ADMINS = {Workspace, User, Membership, Agent, Provider, Companion}
+Staff = Callable[[Role], Client]
+
+
+def test_every_model_of_ours_is_in_the_admin() -> None:
+    assert set(models()) == {model for label in OURS for model in apps.get_app_config(label).get_models()}
+
+
+@MODELS
+def test_an_operator_opens_every_page(model: type[Model], here: Home, there: Home, operator: Client) -> None:
+    for home in (here, there):
+        listed = operator.get(url(model, "changelist"))
+        assert listed.status_code == 200
+        assert str(home[model].pk) in listed.text
+        for page in ("change", "history"):
+            assert operator.get(url(model, page, home[model].pk)).status_code == 200
+    expected = 200 if model in MADE_BY_ADMINS | {Workspace, User} else 403
+    assert operator.get(url(model, "add")).status_code == expected
+
+
+@MODELS
+def test_an_admin_of_the_workspace_opens_every_page(model: type[Model], here: Home, staff: Staff) -> None:
+    client = staff(Role.ADMIN)
+    assert client.get(url(model, "changelist")).status_code == 200
+    page = client.get(url(model, "change", here[model].pk))
+    assert page.status_code == 200
+    assert ('name="_save"' in page.text) == (model in CHANGED_BY_ADMINS)
+    assert client.get(url(model, "add")).status_code == (200 if model in MADE_BY_ADMINS else 403)
+
+
+@MODELS
+@pytest.mark.parametrize("role", [Role.MANAGER, Role.AUDITOR])
+def test_managers_and_auditors_read_and_write_nothing(model: type[Model], role: Role, here: Home, staff: Staff) -> None:
+    client, row = staff(role), here[model]
+    assert client.get(url(model, "changelist")).status_code == 200
+    page = client.get(url(model, "change", row.pk))
+    assert page.status_code == 200
+    assert 'name="_save"' not in page.text
+    before = list(model._default_manager.values())
+    for target in (url(model, "add"), url(model, "change", row.pk), url(model, "delete", row.pk)):
+        assert client.post(target, {"post": "yes", "name": "changed", "role": "admin"}).status_code == 403
+    assert list(model._default_manager.values()) == before
+
+
+@MODELS
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.MANAGER])
+def test_nothing_of_another_workspace_is_seen(
+    model: type[Model], role: Role, here: Home, there: Home, staff: Staff
+) -> None:
+    client = staff(role)
+    text = client.get(url(model, "changelist")).text
+    assert str(here[model].pk) in text
+    assert str(there[model].pk) not in text
+    for trace in (there.name, there[Workspace].name, str(there[Workspace].pk)):
+        assert trace not in text, "in a row or a filter"
+    if model in MADE_BY_ADMINS and role == Role.ADMIN:
+        form = client.get(url(model, "add")).text
+        assert there.name not in form, "in a choice"
+        assert str(there[Workspace].pk) not in form
+
+
+@MODELS
+def test_another_workspaces_rows_are_not_to_be_had_by_their_address(
+    model: type[Model], here: Home, there: Home, staff: Staff
+) -> None:
+    client = staff(Role.ADMIN)
+    before = list(model._default_manager.order_by("pk").values())
+    for address in (page for page in pages(there) if str(there[model].pk) in page):
+        for response in (client.get(address), client.post(address, {"post": "yes", "grace": "1"})):
+            assert response.status_code in (302, 403, 404), address
+            assert there.name not in response.text
+    assert list(model._default_manager.order_by("pk").values()) == before
+
+
+def test_a_lookup_in_the_address_cannot_ask_for_what_is_not_shown(here: Home, operator: Client) -> None:
+    for model, lookup in (
+        (Provider, "api_key__startswith=g"),
+        (ApiKey, "secret_hash__startswith=a"),
+        (User, "password__startswith=argon"),
+        (Run, "workspace__name__startswith=a"),
+        (Run, "draft__contains=x"),
+    ):
+        assert operator.get(f"{url(model, 'changelist')}?{lookup}").status_code == 400
+        assert operator.get(f"{url(model, 'changelist')}?_to_field=password").status_code == 400
+
+
+@pytest.mark.parametrize("query", ["p=99999999999999999999", "p=x", "o=9.9.x", "q=%E2%80%AE", "since=x", "e=1", "all="])
+def test_a_strange_address_is_no_fault(query: str, here: Home, operator: Client) -> None:
+    for model in models():
+        assert operator.get(f"{url(model, 'changelist')}?{query}").status_code in (200, 302)
+        for pk in ("x", "00000000-0000-0000-0000-000000000000", "__fk__"):
+            assert operator.get(url(model, "change", pk)).status_code == 302
+    assert operator.get("/admin/search/?s=run&page=x").status_code == 404
+
+
+def test_choices_from_the_server_are_of_the_own_workspace(here: Home, there: Home, staff: Staff) -> None:
+    query = {"app_label": "accounts", "model_name": "apikey", "field_name": "user", "term": ""}
+    found = staff(Role.ADMIN).get(reverse("admin:autocomplete"), query).json()["results"]
+    assert here[User].email in [one["text"] for one in found]
+    assert there[User].email not in [one["text"] for one in found]
+
+
+def test_a_row_cannot_be_made_in_another_workspace(here: Home, there: Home, staff: Staff) -> None:
+    form = {"slug": "new", "name": "New", "kind": "companion", "autonomy": "advisor"}
+    page = staff(Role.ADMIN).post(url(Agent, "add"), {**form, "workspace": there[Workspace].pk})
+    assert "Select a valid choice" in page.text
+    assert not Agent.objects.filter(slug="new").exists()
+
+
+def test_a_companion_is_not_answered_by_another_workspaces_agent(here: Home, there: Home, operator: Client) -> None:
+    form = {"workspace": here[Workspace].pk, "type": "new", "name": "New", "agent": there[Agent].pk}
+    page = operator.post(url(Companion, "add"), form)
+    assert "belongs to another workspace" in page.text
+    assert not Companion.objects.filter(type="new").exists()
+
+
+def test_two_rows_of_one_name_are_refused_in_the_form(here: Home, staff: Staff) -> None:
+    other = Agent.objects.create(workspace=here[Workspace], slug="taken", name="Taken")
+    form = {"slug": here[Agent].slug, "name": "Taken", "kind": "companion", "autonomy": "advisor"}
+    page = staff(Role.ADMIN).post(url(Agent, "change", other.pk), form)
+    assert page.status_code == 200
+    assert "already exists" in page.text or "one_agent_per_slug" in page.text
+
+
+def test_secrets_stand_on_no_page(here: Home, operator: Client) -> None:
+    key = ApiKey.objects.get(pk=here[ApiKey].pk)
+    User.objects.filter(pk=here[User].pk).update(password="argon2$canary$hash")
+    digest = bytes(key.secret_hash)
+    for page in pages(here):
+        text = operator.get(page).text
+        for secret in (PROVIDER_KEY, here.secret, digest.hex(), repr(digest)[2:20], ANSWER, "argon2$", "canary$hash"):
+            assert secret not in text, page
+
+
+def test_what_people_wrote_is_inert_everywhere(here: Home, operator: Client) -> None:
+    shown = 0
+    for page in pages(here):
+        text = operator.get(page).text
+        assert HOSTILE not in text, page
+        assert "<img src=x" not in text, page
+        assert not re.search(r"""(?:href|src|action)=["']?\s*javascript:""", text), page
+        shown += "&lt;script&gt;alert(" in text
+    assert shown > 10
+
+
+def test_no_page_carries_inline_code_and_all_carry_the_policy(here: Home, operator: Client) -> None:
+    for page in [*pages(here), "/admin/nothing-here/", "/admin/login/"]:
+        response = operator.get(page)
+        policy = response["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self' 'unsafe-eval';" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert not re.search(r"<script(?![^>]*\bsrc=)", response.text), page
+        assert not re.search(r"<[^>]+\son[a-z]+=", response.text), page
+        assert "<style" not in response.text, page
+    assert "Content-Security-Policy" not in operator.get("/v1/ai/health").headers
+
+
+def test_staff_without_a_role_that_reads_see_an_empty_admin(here: Home, there: Home, staff: Staff) -> None:
+    client = staff(Role.MEMBER)
+    index = client.get(reverse("admin:index"))
+    assert index.status_code == 200
+    assert "You have no role" in index.text
+    for model in models():
+        assert client.get(url(model, "changelist")).status_code == 403

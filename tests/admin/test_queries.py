@@ -1,0 +1,105 @@
+"""What the pages ask of the database."""
+
+import datetime
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Role, Workspace
+from chat import figures
+from chat.models import Conversation, Message, Run, RunState
+from chat.services import conversations, runs
+from companions.models import Companion
+from tests.admin.conftest import REHEARSAL, Home, models, url
+
+Staff = Callable[[Role], Client]
+BIG = [Conversation, Message, Run]
+
+
+def queries(client: Client, address: str) -> list[str]:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(address).status_code == 200
+    return [query["sql"] for query in captured]
+
+
+def talk(home: Home, times: int) -> None:
+    for number in range(times):
+        conversation = conversations.new(home[Companion], by=home.member)
+        runs.start(conversation, text=f"Message {number}", by=home.member, choice=REHEARSAL)
+
+
+@pytest.mark.parametrize("model", BIG, ids=lambda model: model._meta.label)
+def test_a_longer_list_takes_no_more_queries(model: type[Model], here: Home, staff: Staff) -> None:
+    client = staff(Role.MANAGER)
+    short = queries(client, url(model, "changelist"))
+    talk(here, 10)
+    assert len(queries(client, url(model, "changelist"))) == len(short)
+
+
+@pytest.mark.parametrize("model", BIG, ids=lambda model: model._meta.label)
+def test_big_tables_are_neither_counted_nor_read_whole(model: type[Model], here: Home, staff: Staff) -> None:
+    asked = " ".join(queries(staff(Role.MANAGER), url(model, "changelist")))
+    assert "COUNT(" not in asked
+    assert "DISTINCT" not in asked.replace('SELECT DISTINCT "companions_companion"', "").replace(
+        'SELECT DISTINCT "chat_run"."error_code"', ""
+    )
+    for column in ('"chat_run"."draft"', '"chat_message"."parts"', '"chat_message"."content",'):
+        assert column not in asked
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model._meta.label)
+def test_every_list_takes_a_bounded_number_of_queries(model: type[Model], here: Home, staff: Staff) -> None:
+    assert len(queries(staff(Role.MANAGER), url(model, "changelist"))) <= 10
+
+
+def finish(run: Run, state: RunState, **changes: object) -> None:
+    Run.objects.filter(pk=run.pk).update(state=state, active=False, **changes)
+
+
+def test_the_first_page_tells_the_last_day_of_the_own_workspaces(here: Home, there: Home, staff: Staff) -> None:
+    talk(here, 3)
+    mine = list(Run.objects.filter(workspace=here[Workspace]).order_by("pk"))
+    begun = mine[0].created_at
+    finish(
+        mine[0],
+        RunState.COMPLETED,
+        started_at=begun + datetime.timedelta(seconds=2),
+        ended_at=begun + datetime.timedelta(seconds=5),
+    )
+    finish(mine[1], RunState.FAILED, error_code="stalled")
+    finish(there[Run], RunState.FAILED, error_code="there_code")
+    day = figures.last_day(Run.objects.filter(workspace=here[Workspace]))
+    assert day.states == {
+        "Queued": 2, "Running": 0, "Waiting for approval": 0, "Completed": 1, "Failed": 1, "Cancelled": 0,
+    }  # fmt: skip
+    assert day.errors == [("stalled", 1)]
+    assert [hour.total for hour in day.hours[:-2]] == [0] * 22
+    assert sum(hour.total for hour in day.hours) == 4
+    assert day.wait_median == datetime.timedelta(seconds=2)
+    assert day.answer_p95 == datetime.timedelta(seconds=5)
+    assert day.oldest_ready is not None
+    assert datetime.timedelta() < day.oldest_ready < datetime.timedelta(minutes=1)
+    page = staff(Role.AUDITOR).get(reverse("admin:index")).text
+    assert "stalled" in page
+    assert "there_code" not in page
+
+
+def test_an_empty_day_is_told_as_one(db: None) -> None:
+    day = figures.last_day(Run.objects.all())
+    assert day.errors == []
+    assert day.oldest_ready is None
+    assert day.wait_median is None
+
+
+def test_a_run_before_the_span_is_not_of_it(here: Home) -> None:
+    born = Run.objects.get().pk
+    assert figures.first_id_since(timezone.now() - datetime.timedelta(minutes=1)) < born
+    assert figures.first_id_since(timezone.now() + datetime.timedelta(minutes=1)) > born
