@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -75,7 +76,7 @@ class JwtAuthentication(_BearerAuthentication):
 
 def bearer(request: HttpRequest) -> str | None:
     """The bearer token of a request, None without one; raises Unauthorized for a bad header or a key in the URL."""
-    if keys.LOOKS_LIKE_A_KEY.search(request.META.get("QUERY_STRING", "")):
+    if keys.LOOKS_LIKE_A_KEY.search(unquote(request.META.get("QUERY_STRING", ""))):
         raise Unauthorized("A key belongs into the Authorization header.", headers={"Warning": KEY_IN_URL})
     header: str | None = request.META.get("HTTP_AUTHORIZATION")
     if header is None:

@@ -134,11 +134,16 @@ class Limit(BaseThrottle):
         return True
 
 
+def name_of(actor: Actor) -> str:
+    """A caller's name in a counter: the key and the person."""
+    return f"{actor.key.pk if actor.key else '-'}:{actor.user.pk}"
+
+
 def caller(request: Request) -> str:
     """Whom to count for: the key and person, or the address of who is neither; never what a header claims."""
     actor = request.user
     if isinstance(actor, Actor):
-        return f"{actor.key.pk if actor.key else '-'}:{actor.user.pk}"
+        return name_of(actor)
     return f"ip:{address(request._request)}"
 
 

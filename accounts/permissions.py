@@ -30,6 +30,16 @@ class RoleMissing(Forbidden):
     default_detail = "Your role in this workspace does not allow this."
 
 
+def admit(actor: Actor, scope: str | None, *, publishable_ok: bool = False) -> None:
+    """Let pass whoever's key goes so far, through whichever door; raises a kind of Forbidden."""
+    if actor.key is None:
+        return
+    if actor.key.kind == KeyKind.PUBLISHABLE and not publishable_ok:
+        raise SecretKeyNeeded
+    if actor.key.scopes and scope not in actor.key.scopes:
+        raise ScopeMissing
+
+
 class HasWorkspace(BasePermission):
     """Admits callers who belong to a workspace, as far as their key goes.
 
@@ -42,12 +52,7 @@ class HasWorkspace(BasePermission):
         actor = request.user
         if not isinstance(actor, Actor):
             raise Unauthorized
-        if actor.key is None:
-            return True
-        if actor.key.kind == KeyKind.PUBLISHABLE and not getattr(view, "publishable_ok", False):
-            raise SecretKeyNeeded
-        if actor.key.scopes and getattr(view, "scope", None) not in actor.key.scopes:
-            raise ScopeMissing
+        admit(actor, getattr(view, "scope", None), publishable_ok=getattr(view, "publishable_ok", False))
         return True
 
 

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin.base import RelatedFilter, ScopedAdmin, on_page
 from accounts.admin.forms import ScopedForm
@@ -47,7 +47,7 @@ class ProviderForm(ScopedForm):
         required=False,
         label="Base URL",
         help_text="Up to and with /v1, for example http://ollama:11434/v1",
-        widget=UnfoldAdminURLInputWidget,
+        widget=UnfoldAdminTextInputWidget,
     )
     api_key = forms.CharField(
         max_length=4000,
@@ -107,7 +107,7 @@ class ProviderAdmin(ScopedAdmin):
         row = self.one(request, object_id)
         if request.method == "POST":
             try:
-                self.message_user(request, _summary(asyncio.run(_models_of(row))), messages.SUCCESS)
+                self.message_user(request, _summary(_models_of(row)), messages.SUCCESS)
             except DomainError as error:
                 self.message_user(request, f"{error.title}. {error.detail}", messages.ERROR)
         text = f"It is asked for its list of models, at {row.base_url or 'no address: it is built in'}."
@@ -124,14 +124,18 @@ class ProviderAdmin(ScopedAdmin):
         return row.base_url
 
 
-async def _models_of(row: Provider) -> list[str]:
-    """The models that the provider lists, asked now; raises ProviderError."""
+def _models_of(row: Provider) -> list[str]:
+    """The models that the provider lists, asked now; raises ProviderError, or SealBroken for its key."""
     spec = ProviderSpec(row.name, row.kind, row.base_url, row.api_key)
+    return asyncio.run(_ask(spec))
+
+
+async def _ask(spec: ProviderSpec) -> list[str]:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await provider_for(spec).list_models()
     except TimeoutError:
-        raise ProviderUnavailable(f"{row.name} has not answered within {PATIENCE_SECONDS} seconds.") from None
+        raise ProviderUnavailable(f"{spec.name} has not answered within {PATIENCE_SECONDS} seconds.") from None
 
 
 def _summary(names: list[str]) -> str:

@@ -104,6 +104,11 @@ class Usage(msgspec.Struct, frozen=True, tag="usage"):
     cost_usd: float | None = None
 
 
+def usage_json(usage: Usage | None) -> dict[str, Any] | None:
+    """Usage as it is stored and served."""
+    return None if usage is None else msgspec.structs.asdict(usage)
+
+
 class MessageCompleted(msgspec.Struct, frozen=True, tag="message.completed"):
     """The answer was stored, at a time in RFC 3339; what it says was said by the deltas."""
 

@@ -156,8 +156,8 @@ class RunAdmin(RecordAdmin):
 
     managers = (Role.MANAGER, Role.ADMIN)
     list_display = (
-        "state_badge", "companion_type", "person", "provider", "model", "attempt", "error_code", "duration",
-        "workspace", "created_at",
+        "state_badge", "created_at", "companion_type", "person", "who_answers", "attempt", "error_code",
+        "duration", "workspace",
     )  # fmt: skip
     list_select_related = ("conversation__user", "workspace")
     list_filter = ("state", SinceFilter, CompanionFilter, ErrorFilter, ("workspace", RelatedFilter))
@@ -178,7 +178,7 @@ class RunAdmin(RecordAdmin):
         ),
     )  # fmt: skip
     readonly_fields = ("id", "state_badge", "duration", "person", "question", "answer")
-    list_display_links = ("state_badge", "companion_type")
+    list_display_links = ("state_badge", "created_at")
     actions = ("cancel_selected",)
     actions_detail = ("cancel",)
 
@@ -221,6 +221,11 @@ class RunAdmin(RecordAdmin):
     def person(self, run: Run) -> str:
         """Whose conversation it is."""
         return run.conversation.user.email
+
+    @admin.display(description="Model")
+    def who_answers(self, run: Run) -> str:
+        """The model, and the provider below it."""
+        return format_html('{}<div class="text-subtle text-xs">{}</div>', run.model, run.provider)
 
     @admin.display(description="Duration")
     def duration(self, run: Run) -> str:

@@ -8,31 +8,36 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.security.websocket import OriginValidator
 from django.conf import settings
+from django.db import Error as DbError
 from django.db.models import Q
 
-from accounts import authentication
+from accounts import authentication, limits, permissions
 from accounts.models import Actor
+from accounts.services import callers, keys
 from agents.events import RunRestarted, RunStarted
 from chat.dialects.native import inbound
 from chat.dialects.native.encoder import Frame
 from chat.dialects.native.serializers import CancelFrame, MessageFrame, ResumeFrame
-from chat.eventlog import feed
+from chat.eventlog import Watch, feed
 from chat.following import follow
 from chat.models import Run
 from chat.services import conversations, runs
 from core import bridge, jsonbody, problems
-from core.errors import DomainError, Invalid, Unauthorized
+from core.errors import DomainError, Forbidden, Invalid, RateLimited, Unauthorized
 
 log = logging.getLogger(__name__)
 
-UNAUTHORIZED, NOT_FOUND, TOO_BIG = 4401, 4404, 1009
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_BIG = 4401, 4403, 4404, 1009
+AGAIN_SECONDS = 0.5
 PROTOCOL = "countersign"
 FRAME_LIMIT = 1_000_000
 BEGINNINGS = (RunStarted, RunRestarted)
@@ -46,43 +51,55 @@ class SameOrigin(OriginValidator):  # type: ignore[misc]  # Channels is not type
         return parsed_origin is None or super().valid_origin(parsed_origin)
 
 
+class Nowhere(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Every other path."""
+
+    async def connect(self) -> None:
+        """Say that there is nothing."""
+        await self.accept()
+        await self.close(NOT_FOUND)
+
+
 class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """/ws/ai/sessions/{id}."""
 
     async def connect(self) -> None:
         """Let in whoever brings a key or a ticket of the session's owner; else close with a code that says why."""
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._watching: asyncio.Task[None] | None = None
-        self._subject = ""
+        self._followers: dict[str, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._beginning = asyncio.Lock()  # a run that begins here is not to be found by `_look_for_runs` as well
         offered = self.scope.get("subprotocols") or []
-        await self.accept(PROTOCOL if PROTOCOL in offered else None)
+        protocol = PROTOCOL if PROTOCOL in offered else None
         try:
-            self.actor: Actor = await bridge.in_thread(authenticate, self.scope)
+            self.who_is_it = await bridge.in_thread(credential, self.scope)
+            actor = await bridge.in_thread(self.who_is_it)
             session_id = UUID(self.scope["url_route"]["kwargs"]["session_id"])
-            self.session = await bridge.in_thread(conversations.get, session_id, by=self.actor)
-        except Unauthorized:
-            await self.close(UNAUTHORIZED)
-            return
-        except (DomainError, ValueError):
-            await self.close(NOT_FOUND)
+            self.session = await bridge.in_thread(conversations.get, session_id, by=actor)
+        except (DomainError, ValueError) as error:
+            # Accepted first: a page is told the code of a close, but nothing of a handshake that was refused.
+            await self.accept(protocol)
+            await self.close(code_of(error))
             return
         feed.start()
-        self._subject = str(self.session.pk)
-        self._watch = feed.watch(self._subject)
+        self._watch = feed.watch(str(self.session.pk))
         self._watch.missed = False
-        self._watching = asyncio.create_task(self._look_for_runs())
+        self._looking = asyncio.create_task(self._look_for_runs())
+        await self.accept(protocol)  # only now: who is let in misses no run that begins
 
     async def disconnect(self, code: int) -> None:
         """Leave nothing behind."""
-        tasks = [task for task in (self._watching, *self._tasks.values()) if task is not None]
+        if self._looking is None:
+            return
+        tasks = [self._looking, *self._followers.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._subject:
-            feed.unwatch(self._subject, self._watch)
+        feed.unwatch(str(self.session.pk), self._watch)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """A message, a cancel or a resume; anything else is answered with an error frame."""
+        if self._looking is None:
+            return
         if len(text_data or bytes_data or "") > FRAME_LIMIT:
             await self.close(TOO_BIG)
             return
@@ -93,22 +110,21 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             if not isinstance(frame, dict):
                 raise Invalid("A frame is a JSON object.")
             await self._heed(frame)
-        except Exception as error:
-            told = problems.of(error)
-            if told is None:
-                log.exception("a frame broke")
-                told = problems.fault()
-            body = {"code": told.code, "message": told.detail, "retryable": told.status >= 500}
-            await self._send(None, ("error", {**body, **told.extra, "errors": [asdict(one) for one in told.errors]}))
+        except (Unauthorized, Forbidden) as error:
+            await self.close(code_of(error))
+        except Exception as error:  # noqa: BLE001  a frame's outermost loop: the socket answers, whatever it was
+            await self._refuse(error)
 
     async def _heed(self, frame: dict[str, Any]) -> None:
+        actor = await bridge.in_thread(self._let_pass)
         kind = frame.pop("type", None)
         if kind == "message":
-            run, watch = await bridge.in_thread(begin, self.actor, self.session.pk, frame)
-            self._follow(run, 0, watch=watch)
+            async with self._beginning:
+                run, watch = await bridge.in_thread(begin, actor, self.session.pk, frame)
+                self._follow(run, 0, watch)
         elif kind == "cancel":
-            run = await bridge.in_thread(own_run, self.actor, frame, self.session.pk)
-            await bridge.in_thread(runs.cancel, run, by=self.actor)
+            run = await bridge.in_thread(own_run, actor, frame, self.session.pk)
+            await bridge.in_thread(runs.cancel, run, by=actor)
         elif kind == "resume":
             found, after = await bridge.in_thread(to_resume, self.session.pk, frame)
             if found is not None:
@@ -116,52 +132,114 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         else:
             raise Invalid.field("type", "This must be message, cancel or resume.")
 
-    def _follow(self, run: Run, after: int, **place: Any) -> None:
+    def _let_pass(self) -> Actor:
+        """Who sends a frame: a credential that has ended ends the socket, and frames count as requests do."""
+        actor: Actor = self.who_is_it()
+        verdict = limits.hit("chat", limit=settings.LIMITS["chat"], who=limits.name_of(actor), fail_closed=False)
+        if not verdict.allowed:
+            raise RateLimited(f"Try again in {verdict.reset} seconds.")
+        return actor
+
+    def _follow(self, run: Run, after: int, watch: Watch | None = None) -> None:
         """Send the run's events from here on; one follower a run, the last one asked for."""
-        before = self._tasks.pop(str(run.pk), None)
+        run_id = str(run.pk)
+        before = self._followers.pop(run_id, None)
         if before is not None:
             before.cancel()
-        self._tasks[str(run.pk)] = asyncio.create_task(self._send_run(run, after, **place))
+        task = asyncio.create_task(self._send_run(run, after, watch))
+        self._followers[run_id] = task
 
-    async def _send_run(self, run: Run, after: int, **place: Any) -> None:
+        def forget(_: object) -> None:
+            if self._followers.get(run_id) is task:
+                del self._followers[run_id]
+            if watch is not None:
+                feed.unwatch(run_id, watch)  # also where the task was cancelled before its first step
+
+        task.add_done_callback(forget)
+
+    async def _send_run(self, run: Run, after: int, watch: Watch | None) -> None:
         encode = inbound.encoder(run)
-        await self._send(after, encode.session())
-        batches = follow(str(run.pk), after=after, wait=inbound.STREAM_WAIT, **place)
-        async with contextlib.aclosing(batches):
-            async for batch in batches:
-                for seq, event in batch:
-                    for frame in encode.frames(event):
-                        await self._send(seq, frame)
-        if self._tasks.get(str(run.pk)) is asyncio.current_task():
-            del self._tasks[str(run.pk)]
+        try:
+            await self._send(after, encode.session())
+            batches = follow(str(run.pk), after=after, wait=inbound.STREAM_WAIT, watch=watch)
+            async with contextlib.aclosing(batches):
+                async for batch in batches:
+                    for seq, event in batch:
+                        frames = encode.frames(event)
+                        for frame in frames:
+                            await self._send(seq if frame is frames[-1] else None, frame)
+        except Exception as error:  # noqa: BLE001  the outermost loop of what is sent
+            await self._refuse(error)
 
     async def _look_for_runs(self) -> None:
         """Follow runs of this conversation that begin through other doors."""
+        missed, begun = False, set[str]()
         while True:
-            if not await self._watch.wait(settings.KEEP_ALIVE_SECONDS):
+            await self._watch.wait(settings.KEEP_ALIVE_SECONDS)
+            missed, self._watch.missed = missed or self._watch.missed, False
+            begun |= {batch.run_id for batch in self._watch.take() if isinstance(batch.events[0], BEGINNINGS)}
+            if not (begun or missed):
                 continue
-            missed, self._watch.missed = self._watch.missed, False
-            begun = {batch.run_id for batch in self._watch.take() if isinstance(batch.events[0], BEGINNINGS)}
-            for run in await bridge.in_thread(unfollowed, self.session.pk, begun, missed, set(self._tasks)):
-                self._follow(run, 0)
+            async with self._beginning:
+                try:
+                    found = await bridge.in_thread(unfollowed, self.session.pk, begun, missed, set(self._followers))
+                except DbError as error:
+                    log.warning("a socket cannot look for runs; it tries again", extra={"error": str(error)})
+                    await asyncio.sleep(AGAIN_SECONDS)
+                    self._watch.missed = True
+                    continue
+                for run in found:
+                    self._follow(run, 0)
+            missed, begun = False, set()
+
+    async def _refuse(self, error: Exception) -> None:
+        told = problems.of(error)
+        if told is None:
+            log.error("a socket broke", exc_info=error)
+            told = problems.fault()
+        errors = [asdict(one) for one in told.errors]
+        body = {"code": told.code, "message": told.detail, "retryable": told.status >= 500, "errors": errors}
+        await self._send(None, ("error", {**body, **told.extra}))
 
     async def _send(self, seq: int | None, frame: Frame) -> None:
         name, data = frame
         await self.send(json.dumps({"id": seq, "event": name, "data": data}, ensure_ascii=False))
 
 
-def authenticate(scope: dict[str, Any]) -> Actor:
-    """Who opens the socket: by `bearer.<token>` or `ticket.<ticket>` among the subprotocols, or by Authorization."""
+def credential(scope: dict[str, Any]) -> Callable[[], Actor]:
+    """What tells at any time who holds the socket: from `bearer.<token>`, `ticket.<ticket>` or Authorization."""
+    origin = _header(scope, b"origin")
     for offer in scope.get("subprotocols") or []:
-        scheme, _, credential = offer.partition(".")
+        scheme, _, text = offer.partition(".")
         if scheme == "ticket":
-            return authentication.redeem_ticket(credential)
+            return partial(still, authentication.redeem_ticket(text))
         if scheme == "bearer":
-            return authentication.authenticate_token(credential, origin=_header(scope, b"origin"))
-    scheme, _, credential = (_header(scope, b"authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and credential:
-        return authentication.authenticate_token(credential.strip(), origin=_header(scope, b"origin"))
+            return partial(bearer, text, origin)
+    scheme, _, text = (_header(scope, b"authorization") or "").partition(" ")
+    if scheme.lower() == "bearer" and text:
+        return partial(bearer, text.strip(), origin)
     raise Unauthorized
+
+
+def bearer(text: str, origin: str | None) -> Actor:
+    """The holder of a token that holds now and goes as far as chat."""
+    actor = authentication.authenticate_token(text, origin=origin)
+    permissions.admit(actor, "chat")
+    return actor
+
+
+def still(actor: Actor) -> Actor:
+    """Who redeemed a ticket, if they are still let in."""
+    found = keys.still_good(actor.key.public_id) if actor.key else callers.by_member(actor.user.pk, actor.workspace.pk)
+    if found is None:
+        raise Unauthorized
+    permissions.admit(found, "chat")
+    return found
+
+
+def code_of(error: Exception) -> int:
+    """The code that a socket is closed with."""
+    return UNAUTHORIZED if isinstance(error, Unauthorized) else FORBIDDEN if isinstance(error, Forbidden) else NOT_FOUND
 
 
 def begin(actor: Actor, session_id: UUID, frame: dict[str, Any]) -> tuple[Run, Any]:

@@ -11,15 +11,20 @@ import os
 import random
 import socket
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 import uvloop
 from django.conf import settings
-from django.db import Error as DatabaseError
+from django.db import DataError, IntegrityError
+from django.db import Error as DbError
 from redis.exceptions import RedisError
 
 from chat.eventlog import CONTROL
+from chat.models import RunState
 from chat.runner import Runner, ending
 from chat.services import leases, runs
 from chat.services.leases import Outcome
@@ -30,7 +35,7 @@ log = logging.getLogger(__name__)
 
 BUSY = 8  # runs from which on a worker waits for more bells to come together
 PACE = 0.008  # seconds that it waits
-BATCH = 64  # runs taken by one claim, so that a burst is shared among workers
+BATCH = 64  # runs taken by one claim; between two claims another worker may take some
 
 
 class Engine:
@@ -69,6 +74,7 @@ class Engine:
         self._outcomes: asyncio.Queue[tuple[Runner, Outcome]] = asyncio.Queue()
         # Checkpoints and outcomes lock many runs each, in no order: one at a time, or they deadlock.
         self._storing = asyncio.Lock()
+        self._claiming = asyncio.Lock()
         self._writer = Writer()
         tasks = [
             asyncio.create_task(self._for_ever(name, work))
@@ -89,15 +95,19 @@ class Engine:
         await outbound.close()
 
     async def _for_ever(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work again and again; what the database or Valkey refuses is tried again after a moment."""
+        """Do the work again and again; after a failure it is tried again in a moment."""
         failures = 0
         while True:
             try:
                 await work()
                 failures = 0
-            except (DatabaseError, RedisError, OSError) as error:
+            except (DbError, RedisError, OSError) as error:
                 failures += 1
                 log.warning("worker cannot %s; trying again", name, extra={"error": str(error)})
+            except Exception:
+                failures += 1
+                log.exception("worker cannot %s; trying again", name)
+            if failures:
                 await asyncio.sleep(min(0.1 * 2**failures, 2.0))
 
     async def _claim(self) -> None:
@@ -110,12 +120,21 @@ class Engine:
         self._bell.clear()
         if len(self.runners) >= BUSY:
             await asyncio.sleep(PACE)
-        while not self._draining and (room := settings.RUN_CAPACITY - len(self.runners)) > 0:
-            limit = min(BATCH, room)
-            claims = await bridge.in_thread(answer_bell, self.name, limit)
-            self._take(claims)
-            if len(claims) < limit:
-                return
+        limit = min(BATCH, settings.RUN_CAPACITY - len(self.runners))
+        async with self._claiming:
+            if limit > 0 and not self._draining:
+                claims = await bridge.in_thread(answer_bell, self.name, limit, self._sated())
+                self._take(claims)
+                if len(claims) == limit:
+                    self._bell.set()
+
+    def _sated(self) -> list[UUID]:
+        """The people who have half of this worker's places: what is left is for the others."""
+        share = settings.RUN_CAPACITY // 2
+        if len(self.runners) < share:
+            return []
+        counts = Counter(runner.claim.user_id for runner in self.runners.values())
+        return [user_id for user_id, count in counts.items() if count >= share]
 
     def _take(self, claims: list[leases.Claim]) -> None:
         for claim in claims:
@@ -145,8 +164,8 @@ class Engine:
             ready.append(self._outcomes.get_nowait())
         try:
             async with self._storing:
-                stored = await bridge.in_thread(leases.finish, [outcome for _, outcome in ready])
-        except (DatabaseError, OSError):
+                stored = await bridge.in_thread(store, [outcome for _, outcome in ready])
+        except (DbError, OSError):
             for item in ready:
                 self._outcomes.put_nowait(item)
             raise
@@ -179,12 +198,13 @@ class Engine:
         await asyncio.sleep(settings.RUN_SWEEP_SECONDS * random.uniform(0.75, 1.25))
         self._bell.set()
         room = settings.RUN_CAPACITY - len(self.runners)
-        if self._draining or room <= 0:
-            return
-        claims = await bridge.in_thread(
-            leases.claim, self.name, limit=min(BATCH, room), held=list(self.runners), lapsed=True
-        )
-        self._take(claims)
+        async with self._claiming:
+            if self._draining or room <= 0:
+                return
+            held, sated, limit = list(self.runners), self._sated(), min(BATCH, room)
+            self._take(
+                await bridge.in_thread(leases.claim, self.name, limit=limit, held=held, sated=sated, lapsed=True)
+            )
         await self._bury()
 
     async def _bury(self) -> None:
@@ -192,7 +212,7 @@ class Engine:
         if not dead:
             return
         async with self._storing:
-            stored = await bridge.in_thread(leases.finish, dead)
+            stored = await bridge.in_thread(leases.finish, dead, lapsed=True)
         for outcome in dead:
             if outcome.run_id in stored:
                 grave = self._writer.open(outcome.run_id, outcome.conversation_id, outcome.attempt, outcome.seq - 1)
@@ -202,7 +222,7 @@ class Engine:
 
     async def _listen(self) -> None:
         """Hear at once that a run is to stop."""
-        client = valkey.async_client()
+        client = valkey.async_client(retries=0)
         try:
             async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
                 await pubsub.subscribe(CONTROL)
@@ -217,6 +237,8 @@ class Engine:
 
     async def _drain(self, seconds: float) -> None:
         self._draining = True
+        async with self._claiming:  # a claim that is under way is waited for, or its runs would be nobody's
+            pass
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), seconds if self.runners else 0.01)
         left = [(runner.claim.run_id, runner.claim.attempt) for runner in self.runners.values()]
@@ -226,10 +248,29 @@ class Engine:
             await bridge.in_thread(leases.release, left)
 
 
-def answer_bell(worker: str, limit: int) -> list[leases.Claim]:
+def answer_bell(worker: str, limit: int, sated: list[UUID]) -> list[leases.Claim]:
     """Claim what is ready; the bell is answered before, so that what is committed meanwhile rings anew."""
     queue.answered(runs.EXECUTE)
-    return leases.claim(worker, limit=limit)
+    return leases.claim(worker, limit=limit, sated=sated)
+
+
+def store(outcomes: list[Outcome]) -> dict[UUID, datetime | None]:
+    """Store outcomes together; one that the database refuses spoils no other, and its run ends as failed."""
+    try:
+        return leases.finish(outcomes)
+    except (DataError, IntegrityError):
+        if len(outcomes) > 1:
+            return {run_id: at for outcome in outcomes for run_id, at in store([outcome]).items()}
+        log.exception("an answer could not be stored", extra={"run_id": str(outcomes[0].run_id)})
+    broken = replace(
+        outcomes[0],
+        state=RunState.FAILED,
+        parts=[],
+        error_code="internal_error",
+        error_message="The answer could not be stored by a fault of ours.",
+    )
+    leases.finish([broken])
+    return {}
 
 
 _engine: Engine | None = None

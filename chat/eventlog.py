@@ -17,7 +17,7 @@ import msgspec
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from agents.events import Event, RunCancelled
+from agents.events import RESETS, TERMINAL, Event, RunCancelled
 from chat.models import Run
 from core import valkey
 
@@ -44,22 +44,22 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Batch).decode
 
-# KEYS: a log each; ARGV: milliseconds to keep, the feed's channel, then a number and a batch for each log.
-# Gives 1 for each batch that was appended and 0 for each whose number did not rise.
-APPEND = """
+# KEYS: a log each; ARGV: milliseconds to keep, the feed's channel, then for each log a number, whether to set how long
+# it is kept, and a batch. Gives 1 for each batch that was appended and 0 for each whose number did not rise.
+APPEND = r"""
 local written, results = {}, {}
 for i, key in ipairs(KEYS) do
-  local reply = redis.pcall('XADD', key, ARGV[2 * i + 1] .. '-0', 'b', ARGV[2 * i + 2])
+  local reply = redis.pcall('XADD', key, ARGV[3 * i] .. '-0', 'b', ARGV[3 * i + 2])
   if type(reply) == 'table' and reply.err then
     if not string.find(reply.err, 'equal or smaller', 1, true) then return reply end
     results[i] = 0
   else
     results[i] = 1
-    written[#written + 1] = ARGV[2 * i + 2]
-    redis.call('PEXPIRE', key, ARGV[1])
+    written[#written + 1] = ARGV[3 * i + 2]
+    if ARGV[3 * i + 1] == '1' then redis.call('PEXPIRE', key, ARGV[1]) end
   end
 end
-if #written > 0 then redis.call('PUBLISH', ARGV[2], table.concat(written, '\\n')) end
+if #written > 0 then redis.call('PUBLISH', ARGV[2], table.concat(written, '\n')) end
 return results
 """
 
@@ -85,7 +85,9 @@ def calls(batches: Sequence[Batch]) -> Iterator[tuple[list[str], list[str | int 
         if not keys:
             args = [int(settings.EVENT_LOG_SECONDS * 1000), FEED]
         keys.append(key(batch.run_id))
-        args += (batch.last, encoded)
+        # How long it is kept is set now and then, not each time: that would double what Valkey writes to its own log.
+        edge = isinstance(batch.events[0], RESETS) or isinstance(batch.events[-1], TERMINAL)
+        args += (batch.last, int(edge or batch.last % 50 < len(batch.events)), encoded)
         size += len(encoded)
     if keys:
         yield keys, args
@@ -99,7 +101,7 @@ def append(batch: Batch) -> None:
 
 def tell_cancelled(run: Run, *, seq: int, by: str) -> None:
     """Tell the watchers of a run that ended in line, before any worker took it."""
-    event = RunCancelled(message_id=None, text="", by=by)
+    event = RunCancelled(message_id=str(run.answer_id) if run.answer_id else None, text=run.said, by=by)
     append(Batch(str(run.pk), str(run.conversation_id), seq, [event]))
 
 
@@ -202,7 +204,7 @@ class Feed:
     async def _read(self) -> None:
         delay = 0.05
         while True:
-            client = valkey.async_client()
+            client = valkey.async_client(retries=0)
             try:
                 async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(FEED)

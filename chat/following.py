@@ -5,12 +5,14 @@ terminal event ends it.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import redis.asyncio
 from django.conf import settings
+from django.db import Error as DbError
 from redis.exceptions import RedisError
 
 from agents.events import (
@@ -28,6 +30,8 @@ from chat.eventlog import Batch, Watch, decode, feed, key
 from chat.models import ENDED, RunState
 from chat.services import runs
 from core import bridge, valkey
+
+log = logging.getLogger(__name__)
 
 Numbered = tuple[int, Event]
 
@@ -61,7 +65,7 @@ class Place:
         if batch.last <= self.last:
             return []
         fresh = [(batch.first + i, event) for i, event in enumerate(batch.events) if batch.first + i > self.last]
-        if fresh[0][0] > self.last + 1 and self.last >= 0:
+        if fresh[0][0] > self.last + 1:
             # A gap: reading may go on at an event that begins the text anew.
             resets = [i for i, (_, event) in enumerate(fresh) if isinstance(event, RESETS)]
             if not resets:
@@ -132,7 +136,12 @@ async def _replay(run_id: str, place: Place) -> list[Numbered]:
     news = await _read_log(run_id, place)
     if news and not place.missing:
         return news
-    stands = await bridge.in_thread(runs.standing, run_id)
+    try:
+        stands = await bridge.in_thread(runs.standing, run_id)
+    except DbError as error:
+        log.warning("a run cannot be looked up; it is tried again", extra={"run_id": run_id, "error": str(error)})
+        place.missing = True
+        return news
     if stands is not None and place.last < stands.seq:
         # Looked at again: what the database tells of may have come into the log meanwhile, and is better told by it.
         news += await _read_log(run_id, place)
@@ -146,7 +155,7 @@ async def _read_log(run_id: str, place: Place) -> list[Numbered]:
     try:
         return await _from_log(run_id, place)
     except (RedisError, OSError):
-        place.missing = True
+        place.missing, place.more = True, False
         return []
 
 

@@ -56,12 +56,15 @@ class Message(models.Model):
     usage = models.JSONField(null=True, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(db_default=Now())
+    turn_at = models.DateTimeField(
+        db_default=Now(), help_text="When the message that began this turn came: an answer stands behind its question."
+    )
 
     objects = MessageQuerySet.as_manager()
 
     class Meta:
         indexes = [
-            models.Index(fields=["conversation", "id"], name="messages_of_conversation"),
+            models.Index(fields=["conversation", "turn_at", "created_at"], name="messages_of_conversation"),
             models.Index(fields=["workspace", "id"], name="messages_of_workspace"),
         ]
 
@@ -149,3 +152,8 @@ class Run(models.Model):
     def ended(self) -> bool:
         """Whether the run came to its end, whichever."""
         return self.state in ENDED
+
+    @property
+    def said(self) -> str:
+        """The text of the draft."""
+        return "".join(part["text"] for part in self.draft if part["type"] == "text")

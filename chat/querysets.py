@@ -36,7 +36,5 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(workspace=actor.workspace, conversation__user=actor.user)
 
     def ready(self) -> RunQuerySet:
-        """Runs that a worker may take: queued and due, or held by a worker whose lease lapsed."""
-        due = models.Q(state="queued", active=True, not_before__lte=Now())
-        lapsed = models.Q(state="running", active=True, lease_until__lt=Now())
-        return self.filter(due | lapsed)
+        """Runs that wait for a worker, due by now; `services/leases.py` claims the same."""
+        return self.filter(state="queued", active=True, not_before__lte=Now())

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any
+
+from django.db import Error as DbError
 
 from agents import brain, loop
 from agents.events import (
@@ -20,6 +21,7 @@ from agents.events import (
     RunRestarted,
     RunStarted,
     Usage,
+    usage_json,
 )
 from agents.providers.base import ChatRequest
 from chat.models import RunState
@@ -75,6 +77,10 @@ class Runner:
             outcome = await self._answer()
         except asyncio.CancelledError:
             outcome = None if self._abandoned else self._outcome(RunState.CANCELLED)
+        except DbError as error:
+            # Nothing was said yet, and the provider could not be looked up: whoever takes the lapsed lease begins anew.
+            log.warning("a run could not begin", extra={"run_id": str(self.claim.run_id), "error": str(error)})
+            outcome = None
         except DomainError as error:
             outcome = self._outcome(RunState.FAILED, error.code, error.detail)
         except Exception:
@@ -146,14 +152,3 @@ def ending(outcome: Outcome, at: datetime | None) -> list[Event]:
 def rfc3339(at: datetime) -> str:
     """A time as the API writes it."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def usage_json(usage: Usage | None) -> dict[str, Any] | None:
-    """The usage as it is stored and served."""
-    if usage is None:
-        return None
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cost_usd": usage.cost_usd,
-    }

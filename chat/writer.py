@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 PER_RUN_MS = 0.6  # how much each active run widens the window
 EVENT_TEXT = 8_192  # characters of one delta; longer ones are cut, so that a slow reader is held little at a time
 BATCH_EVENTS = 4
+DELTAS = (TextDelta, ReasoningDelta)
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5)
 
 
@@ -35,7 +36,7 @@ class RunLog:
         "_run",
         "_writer",
         "attempt",
-        "closed",
+        "settled",
         "fenced",
         "lost",
         "parts",
@@ -54,14 +55,14 @@ class RunLog:
         """The answer as far as it is numbered: texts as lists of pieces, joined when they are read."""
         self.spoke = False
         self.lost = False
-        self.closed = False
+        self.settled = False
         self.fenced: Callable[[], None] | None = None
 
     def append(self, event: Event) -> None:
         """Put an event behind those that wait; a delta joins the delta before it."""
         pending = self._pending
         first = not self.spoke
-        if isinstance(event, TextDelta | ReasoningDelta):
+        if isinstance(event, DELTAS):
             self.spoke = True
             last = pending[-1] if pending else None
             if type(last) is type(event) and len(last.text) + len(event.text) <= EVENT_TEXT:
@@ -71,7 +72,7 @@ class RunLog:
                 pending.append(type(event)(event.text[:EVENT_TEXT]))
                 event = type(event)(event.text[EVENT_TEXT:])
         pending.append(event)
-        self._writer.wants(self, at_once=first or not isinstance(event, TextDelta | ReasoningDelta))
+        self._writer.wants(self, at_once=first or not isinstance(event, DELTAS))
 
     def draft(self) -> list[dict[str, str]]:
         """The parts of the answer up to `seq`."""
@@ -80,7 +81,11 @@ class RunLog:
         return [{"type": part["type"], "text": part["pieces"][0]} for part in self.parts]
 
     def settle(self) -> None:
-        """Number all that waits and send it on, so that `draft` is the whole answer and `seq` its end."""
+        """Number all that waits and send it on, so that `draft` is the whole answer and `seq` its end.
+
+        What comes after is numbered from there on, so no snapshot may come between: readers are told by the database.
+        """
+        self.settled = True
         for batch in self.take():
             self._writer.send(self, batch)
 
@@ -90,7 +95,7 @@ class RunLog:
         What they hold counts as said from now on.
         """
         events = self._pending
-        if self.lost and not self.closed:
+        if self.lost and not self.settled:
             parts = self.draft()
             text = "".join(part["text"] for part in parts if part["type"] == "text")
             reasoning = "".join(part["text"] for part in parts if part["type"] == "reasoning")
@@ -107,7 +112,7 @@ class RunLog:
 
     def _absorb(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, TextDelta | ReasoningDelta):
+            if isinstance(event, DELTAS):
                 kind = "text" if isinstance(event, TextDelta) else "reasoning"
                 if not self.parts or self.parts[-1]["type"] != kind:
                     self.parts.append({"type": kind, "pieces": []})
@@ -118,7 +123,7 @@ class Writer:
     """Appends the batches of all runs of this process; belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._client = valkey.async_client()
+        self._client = valkey.async_client(retries=0)
         self._script = self._client.register_script(APPEND)
         self._runs: set[RunLog] = set()
         self._dirty: set[RunLog] = set()
@@ -135,8 +140,8 @@ class Writer:
         return run
 
     def close(self, run: RunLog) -> None:
-        """The attempt is over and stored: what still waits goes out, and no snapshot is needed any more."""
-        run.closed = True
+        """The attempt is over: what still waits goes out."""
+        run.settled = True
         self._runs.discard(run)
 
     def wants(self, run: RunLog, *, at_once: bool) -> None:

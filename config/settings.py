@@ -112,7 +112,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
-DATETIME_FORMAT = "Y-m-d H:i:s"  # how the admin writes times
+FORMAT_MODULE_PATH = "config.formats"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -253,10 +253,14 @@ RUN_CHECKPOINT_SECONDS = env.seconds("RUN_CHECKPOINT_SECONDS", 1.0, low=0.1)
 RUN_MAX_ATTEMPTS = env.integer("RUN_MAX_ATTEMPTS", 3, low=1)
 RUN_WALL_SECONDS = env.seconds("RUN_WALL_SECONDS", 900.0)
 DRAIN_SECONDS = env.seconds("DRAIN_SECONDS", 10.0)  # a worker that stops gives its runs so long to end
-RUN_CAPACITY = env.integer("RUN_CAPACITY", 600, low=1)  # runs that one worker process answers at once
+RUN_CAPACITY = env.integer(
+    "RUN_CAPACITY", 1000, low=2
+)  # runs a worker process answers at once, half of them one person's
 EVENT_WINDOW_MS = env.integer("EVENT_WINDOW_MS", 40, low=0, high=40)
 EVENT_LOG_SECONDS = env.seconds("EVENT_LOG_SECONDS", 3600.0)
 KEEP_ALIVE_SECONDS = env.seconds("KEEP_ALIVE_SECONDS", 15.0, low=0.1)
+LINE_LIMIT = env.integer("LINE_LIMIT", 20, low=1)  # messages that wait in one conversation
+HISTORY_CHARACTERS = env.integer("HISTORY_CHARACTERS", 200_000, low=1)  # of a conversation's past that a model is told
 HISTORY_MESSAGES = env.integer("HISTORY_MESSAGES", 50, low=1)
 ANSWER_LIMIT = env.integer("ANSWER_LIMIT", 1_000_000)  # characters of one answer; more ends the run
 

@@ -9,6 +9,7 @@ body gets the length that it turned out to have, without which DRF would take it
 import asyncio
 import io
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -22,11 +23,13 @@ from django.urls import set_script_prefix
 from core import bridge, problems
 from core.errors import DomainError, Invalid, TooLarge
 
+log = logging.getLogger(__name__)
+
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-BODY_SECONDS = 60
+BODY_SECONDS = 30
 
 
 class Gone(Exception):
@@ -34,25 +37,25 @@ class Gone(Exception):
 
 
 class Later(HttpResponse):
-    """A JSON response that the event loop completes: `work` gives its status and body.
-
-    `when_done` is called in a thread with both before they are sent, for whoever must remember them.
-    """
+    """A JSON response that the event loop completes: `work` gives its status and body."""
 
     def __init__(self, work: Callable[[], Awaitable[tuple[int, Any]]]) -> None:
         super().__init__(content_type="application/json")
         self.work = work
-        self.when_done: Callable[[int, Any], None] | None = None
 
     async def complete(self) -> None:
-        """Wait for the answer and become it; a refusal becomes its problem."""
+        """Wait for the answer and become it; what is raised becomes its problem."""
         try:
             status, body = await self.work()
-        except DomainError as error:
-            status, body = error.status, problems.problem(error, self.get("X-Request-Id", ""))
+        except Exception as error:
+            told = problems.of(error)
+            if told is None:
+                log.exception("a request broke")
+                told = problems.fault()
+            status, body = told.status, problems.problem(told, self.get("X-Request-Id", ""))
             self["Content-Type"] = problems.CONTENT_TYPE
-        if self.when_done is not None:
-            await bridge.in_thread(self.when_done, status, body)
+            for name, value in told.headers.items():
+                self[name] = value
         self.status_code = status
         self.content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=str).encode()
         self["Content-Length"] = str(len(self.content))
@@ -124,7 +127,11 @@ async def while_connected(work: Awaitable[None], receive: Receive) -> None:
 
 async def read_body(scope: Message, receive: Receive) -> bytes:
     """The request's body; raises TooLarge over the cap, Invalid where it takes too long, Gone where it never ends."""
-    limit = settings.BODY_LIMIT_IMAGES
+    # Large bodies only where a message may bring images, and from who at least claims to be somebody.
+    images = scope["path"].rstrip("/").endswith("/chat") and any(
+        name == b"authorization" for name, _ in scope["headers"]
+    )
+    limit = settings.BODY_LIMIT_IMAGES if images else settings.BODY_LIMIT
     too_large = TooLarge(f"A body may have {limit} bytes at most.")
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if length.isdigit() and int(length) > limit:

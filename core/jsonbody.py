@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import IO, Any
 
@@ -18,6 +18,11 @@ from core.errors import Invalid, TooLarge
 SAFE_INTEGER = 2**53 - 1  # beyond it, JavaScript and RFC 8785 read another number
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+# Half a pair, or U+0000, in a text without escaped backslashes.
+_BAD_ESCAPE = re.compile(
+    rb"\\u(?:0000|[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F])", re.DOTALL
+)
+LONGEST_KEY = 1_000  # characters
 
 
 class BadJSON(Invalid):
@@ -42,8 +47,8 @@ def loads(body: bytes, *, limit: int) -> Any:
         raise BadJSON(f"{error.msg} at line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
         raise BadJSON(f"The body is nested more than {settings.JSON_DEPTH_LIMIT} levels deep.") from None
-    if _SUSPECT_ESCAPE.search(body):
-        _check_strings(value)
+    if _SUSPECT_ESCAPE.search(body) and _BAD_ESCAPE.search(body.replace(b"\\\\", b"  ")):
+        _refuse_string(value)
     return value
 
 
@@ -88,29 +93,40 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level in, one level out, as signed bytes
 
 
-def _check_strings(value: Any) -> None:
-    for path, text in _strings(value, ""):
-        if found := _UNSTORABLE.search(text):
-            what = "the character U+0000" if found[0] == "\x00" else "half a surrogate pair"
-            raise BadJSON.field(path, f"contains {what}", code="bad_character")
+def _refuse_string(value: Any) -> None:
+    if found := _unstorable(value):
+        character, steps = found
+        what = "the character U+0000" if character == "\x00" else "half a surrogate pair"
+        path = ".".join(_UNSTORABLE.sub("?", step)[:100] for step in reversed(steps))
+        raise BadJSON.field(path, f"contains {what}", code="bad_character")
 
 
-def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def _unstorable(value: Any) -> tuple[str, list[str]] | None:
+    """The first such character, and the steps to it from the inside out: a path is made for the offender alone."""
     if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
+        found = _UNSTORABLE.search(value)
+        return (found[0], []) if found else None
+    if isinstance(value, dict):
         for key, item in value.items():
-            shown = _UNSTORABLE.sub("?", key)
-            inner = f"{path}.{shown}" if path else shown
-            yield inner, key
-            yield from _strings(item, inner)
+            inner = _unstorable(key) or (_unstorable(item) if type(item) in _HOLDERS else None)
+            if inner:
+                inner[1].append(key)
+                return inner
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _strings(item, f"{path}.{index}" if path else str(index))
+            if type(item) in _HOLDERS and (inner := _unstorable(item)):
+                inner[1].append(str(index))
+                return inner
+    return None
+
+
+_HOLDERS = frozenset({str, dict, list})
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
+    if value and len(longest := max(value, key=len)) > LONGEST_KEY:
+        raise BadJSON.field(_UNSTORABLE.sub("?", longest[:100]), f"is longer than {LONGEST_KEY} characters", "long_key")
     if len(value) != len(pairs):
         times = Counter(key for key, _ in pairs)
         twice = next(key for key in times if times[key] > 1)

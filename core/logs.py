@@ -10,6 +10,7 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 REDACTED = "[redacted]"
+LONGEST = 10_000  # characters of one text in a line
 SHORTEST = 6  # what is shorter matches no part of the pattern
 
 _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
@@ -22,7 +23,7 @@ _is_secret_name = re.compile(rf"{_SECRET_WORD}|^(?:token|access|refresh|ticket)$
 _IN_TEXT = re.compile(  # every part begins with fixed characters or is bounded, so that no text makes it slow
     # our own keys and the common ones of providers; a JSON web token
     r"(?P<key>\b(?:[sp]k_(?:live|test)_|at_cs_|sk-|gsk_|xox[abp]-|ghp_|AKIA)[A-Za-z0-9_-]{8,})"
-    r"|(?P<jwt>\beyJ[\w-]{5,600}\.[\w-]{5,4000}\.[\w-]*)"
+    r"|(?P<jwt>\beyJ[\w-]{5,300}\.[\w-]{5,4000}\.[\w-]*)"
     r"|(?P<scheme>\b(?:Bearer|Basic))\s+[\w.~+/=-]{6,}"
     # a user's password in a URL
     r"|(?P<url>://[^\s/:@]{0,200}):[^\s/@]{1,1000}@"
@@ -57,6 +58,8 @@ def bind(**fields: str) -> None:
 def redact(value: Any) -> Any:
     """The value without the secrets in it: those under a telling name, and those that look like one."""
     if isinstance(value, str):
+        if len(value) > LONGEST:
+            value = value[:LONGEST] + "…"
         return _IN_TEXT.sub(_masked, value) if len(value) >= SHORTEST else value
     if isinstance(value, Mapping):
         return {
@@ -66,7 +69,7 @@ def redact(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(inner) for inner in value]
     if isinstance(value, bytes | bytearray | memoryview):
-        return redact(bytes(value).decode(errors="replace"))
+        return redact(bytes(value[: LONGEST + 1]).decode(errors="replace"))
     if isinstance(value, int | float | datetime.datetime | None):
         return value
     return redact(str(value))
@@ -77,6 +80,9 @@ class Formatter(JsonFormatter):
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """The fields of one line."""
+        trace = log_data.get("exc_info")
+        if isinstance(trace, str) and len(trace) > LONGEST:  # its end says what went wrong
+            log_data = {**log_data, "exc_info": trace[-LONGEST:].partition("\n")[2]}
         line: dict[str, Any] = redact({**log_data, **(_context.get() or {})})
         return line
 

@@ -19,8 +19,17 @@ log = logging.getLogger("access")
 API = ("/v1", "/api", "/chat")
 VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
+LONGEST_PATH = 500  # characters, in the log
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BAD_PATH = re.compile("[\x00-\x1f\x7f\ufffd\ud800-\udfff]")  # U+FFFD: a server read bytes that are no UTF-8
+
+_ENCODED = Problem(
+    415,
+    "unsupported_media_type",
+    "Unsupported Media Type",
+    "A body is read as it is, not compressed.",
+    headers={"Accept-Encoding": "identity"},
+)
 
 
 class RequestContext:
@@ -45,7 +54,7 @@ class RequestContext:
                 logging.ERROR if response.status_code >= 500 else logging.INFO,
                 "%s %s %s",
                 request.method,
-                request.path,
+                request.path[:LONGEST_PATH],
                 response.status_code,
                 extra={"ms": round((time.monotonic() - started) * 1000, 1)},
             )
@@ -66,6 +75,8 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
         return problems.respond_to(Invalid("The query string is not UTF-8, or holds U+0000."), request)
     if request.method not in VERBS or any(name in request.headers for name in OVERRIDES):
         return _not_allowed(request)
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        return problems.respond(_ENCODED, request)
     return None
 
 

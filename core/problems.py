@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from django import db, http
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 TYPE = "urn:countersign:problem:"
+MOST_ERRORS = 50  # told of one request
+LONGEST_TEXT = 500  # characters of one message
 HTML = "/admin/"  # the one place whose readers are people in a browser
 
 
@@ -43,7 +46,7 @@ def of(error: BaseException) -> Problem | None:
     if isinstance(error, DomainError):
         return Problem(error.status, error.code, error.title, error.detail, error.errors, error.extra, error.headers)
     if isinstance(error, drf.ValidationError):
-        return invalid(list(flatten(error.detail)))
+        return invalid(list(islice(flatten(error.detail), MOST_ERRORS)))
     if isinstance(error, drf.APIException):
         return _of_framework(error)
     for kinds, status, code, detail in _KNOWN:
@@ -73,10 +76,13 @@ def problem(error: DomainError | Problem, request_id: str) -> dict[str, Any]:
         "type": TYPE + told.code,
         "title": told.title,
         "status": told.status,
-        "detail": told.detail,
+        "detail": told.detail[: 2 * LONGEST_TEXT],
         "code": told.code,
         "request_id": request_id,
-        "errors": [{"field": one.field, "code": one.code, "message": one.message} for one in told.errors],
+        "errors": [
+            {"field": one.field[:LONGEST_TEXT], "code": one.code, "message": one.message[:LONGEST_TEXT]}
+            for one in told.errors[:MOST_ERRORS]
+        ],
     }
 
 

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+MOST_ITEMS = 1_000  # of a list whose field names no `max_length`
+MOST_ERRORS = 20  # of one list or object: nobody reads more, and each takes memory
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 # What JSON may send for a field. In order: the first that the field is an instance of.
 _JSON_TYPES: list[tuple[type | tuple[type, ...], tuple[type, ...], str]] = [
@@ -43,7 +46,7 @@ class _Strict(serializers.Serializer[Any]):
             unknown = [name for name in data if name not in known or known[name].read_only]
             if unknown:
                 text = ErrorDetail("This field is not known here.", code="unknown_field")
-                raise ValidationError({str(name)[:100]: [text] for name in unknown[:20]})
+                raise ValidationError({str(name)[:100]: [text] for name in unknown[:MOST_ERRORS]})
             self._check_values(data)
         return super().to_internal_value(data)
 
@@ -73,7 +76,7 @@ class QuerySerializer(_Strict):
         twice = [name for name, values in query.lists() if len(values) > 1]
         if twice:
             text = ErrorDetail("This parameter stands twice.", code="repeated")
-            raise ValidationError({name[:100]: [text] for name in twice[:20]})
+            raise ValidationError({name[:100]: [text] for name in twice[:MOST_ERRORS]})
         parameters = cls(data=query.dict())
         parameters.is_valid(raise_exception=True)
         values: dict[str, Any] = parameters.validated_data
@@ -95,8 +98,18 @@ def _mismatch(field: serializers.Field[Any, Any, Any, Any], value: Any) -> Any:
         if isinstance(field, kinds):
             if type(value) not in types:
                 return [ErrorDetail(f"This must be {name}.", code="wrong_type")]
-            if isinstance(field, serializers.ListField):
-                found = {index: bad for index, item in enumerate(value) if (bad := _mismatch(field.child, item))}
-                return found or None
+            if isinstance(field, serializers.ListField | serializers.ListSerializer):
+                return _mismatched_items(field, value)
             return None
     return None
+
+
+def _mismatched_items(field: Any, items: list[Any]) -> Any:
+    """What is wrong with a list: its length first, so that a long one costs no look at its items."""
+    most = MOST_ITEMS if field.max_length is None else field.max_length
+    if len(items) > most:
+        return [ErrorDetail(f"This may have {most} items at most.", code="max_length")]
+    if isinstance(field, serializers.ListSerializer):
+        return None  # each item is a serializer, which checks itself
+    found = ((index, bad) for index, item in enumerate(items) if (bad := _mismatch(field.child, item)))
+    return dict(islice(found, MOST_ERRORS)) or None

@@ -43,9 +43,13 @@ def needed() -> Iterator[None]:
         raise Unavailable("A part of the service does not answer; try again.") from error
 
 
-def async_client() -> redis.asyncio.Redis:
-    """A new asynchronous client, that belongs to the running event loop and is closed by who asked for it."""
-    retry = AsyncRetry(NoBackoff(), 1, supported_errors=(ConnectionLost,))
+def async_client(*, retries: int = 1) -> redis.asyncio.Redis:
+    """A new asynchronous client, that belongs to the running event loop and is closed by who asked for it.
+
+    Whoever must know that a connection was lost takes no retries: a command that is sent twice, or a subscription that
+    is renewed in silence, would hide it.
+    """
+    retry = AsyncRetry(NoBackoff(), retries, supported_errors=(ConnectionLost,))
     return redis.asyncio.Redis.from_url(
         settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=1, health_check_interval=0, retry=retry
     )

@@ -59,5 +59,8 @@ class ScopedForm(Form):
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
         if self.refusal is not None:
-            field = self.refusal.errors[0].field if self.refusal.errors else ""
-            self.add_error(field if field in self.fields else None, self.refusal.detail)
+            at_fault = next((error for error in self.refusal.errors if error.field in self.fields), None)
+            if at_fault is not None:
+                self.add_error(at_fault.field, at_fault.message)
+            else:
+                self.add_error(None, self.refusal.detail)

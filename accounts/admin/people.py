@@ -124,7 +124,7 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
     @admin.display(description="Password")
     def password_page(self, user: User) -> str:
         """The way to the page that sets a new one."""
-        return format_html('<a class="text-link" href="../password/">Set a new password</a>')
+        return format_html('<a class="text-link" href="{}">Set a new password</a>', "../password/")
 
 
 class MembershipForm(ScopedForm):

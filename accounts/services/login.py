@@ -60,16 +60,19 @@ def sign_in(email: str, password: str, *, workspace: str = "") -> Tokens:
 
 
 def renew(refresh: str) -> Tokens:
-    """New tokens for a refresh token, which is used up by it. Raises RefreshRefused; Unavailable without Valkey."""
+    """New tokens for a refresh token, which is used up by it. Raises RefreshRefused; Unavailable without Valkey.
+
+    A token that comes twice was copied, and nobody knows by whom: every token that descends from its sign-in ends.
+    """
     try:
         claims = RefreshToken(refresh)  # type: ignore[arg-type]  # its stubs want its own Token
         actor = callers.by_member(UUID(claims["user_id"]), UUID(claims["workspace_id"]))
-        told, token_id = claims["stamp"], claims["jti"]
+        told, token_id, family = claims["stamp"], claims["jti"], claims["family"]
     except (TokenError, KeyError, ValueError, AttributeError):
         raise RefreshRefused from None
-    if actor is None or not constant_time_compare(told, stamp(actor.user)) or not _first_use(token_id):
+    if actor is None or not constant_time_compare(told, stamp(actor.user)) or not _first_use(token_id, family):
         raise RefreshRefused
-    return _issue(actor)
+    return _issue(actor, family)
 
 
 def stamp(user: User) -> str:
@@ -77,11 +80,12 @@ def stamp(user: User) -> str:
     return salted_hmac("accounts.tokens", user.password).hexdigest()[:16]
 
 
-def _issue(actor: Actor) -> Tokens:
+def _issue(actor: Actor, family: str = "") -> Tokens:
     refresh = RefreshToken()
     refresh["user_id"] = str(actor.user.pk)
     refresh["workspace_id"] = str(actor.workspace.pk)
     refresh["stamp"] = stamp(actor.user)
+    refresh["family"] = family or refresh["jti"]  # the sign-in that it descends from
     access = refresh.access_token
     return Tokens(str(access), str(refresh), int(access.lifetime.total_seconds()), actor)
 
@@ -96,7 +100,12 @@ def _membership(user: User, workspace: str) -> Membership | None:
     return memberships.first()
 
 
-def _first_use(token_id: str) -> bool:
+def _first_use(token_id: str, family: str) -> bool:
     kept = int(RefreshToken.lifetime.total_seconds())
     with valkey.needed():
-        return bool(valkey.quick().set(f"refreshed:{token_id}", "1", nx=True, ex=kept))
+        client = valkey.quick()
+        if not client.set(f"refreshed:{token_id}", "1", nx=True, ex=kept):
+            client.set(f"copied:{family}", "1", ex=kept)
+            log.warning("a refresh token came twice", extra={"family": family})
+            return False
+        return not client.exists(f"copied:{family}")

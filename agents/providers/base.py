@@ -81,12 +81,20 @@ class UnknownModel(ProviderError):
 
 
 class ProviderRateLimited(ProviderError):
-    """The provider asks for patience, or the quota there is used up."""
+    """The provider asks for patience."""
 
     code = "provider_rate_limited"
     status = 429
     title = "The model provider is rate limiting"
     passing = True
+
+
+class QuotaExhausted(ProviderError):
+    """The account at the provider has nothing left: waiting does not help."""
+
+    code = "provider_quota_exhausted"
+    status = 429
+    title = "The quota at the model provider is used up"
 
 
 class ProviderUnavailable(ProviderError):
@@ -145,6 +153,10 @@ class TurnTooLong(ProviderError):
     code = "turn_too_long"
     status = 504
     title = "The answer took too long"
+
+
+PASSING = frozenset(kind.code for kind in ProviderError.__subclasses__() if kind.passing)
+"""The codes of failures that tend to go away by themselves."""
 
 
 class Provider(Protocol):

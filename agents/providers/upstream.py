@@ -21,6 +21,7 @@ from agents.providers.base import (
     ProviderSpec,
     ProviderUnauthorized,
     ProviderUnavailable,
+    QuotaExhausted,
     Stalled,
     StreamCut,
     UnknownModel,
@@ -29,6 +30,7 @@ from core import outbound
 
 ERROR_BODY_LIMIT = 64_000
 DETAIL_LIMIT = 500
+LONGEST_WORDS = 10_000
 _SECRETS = re.compile(r"\b(?:sk|gsk|rk|pk|xai|key|Bearer)[-_ ][\w.*-]{6,}")
 _MODEL_CODES = {"model_not_found", "unknown_model", "invalid_model"}
 
@@ -176,7 +178,7 @@ async def _refusal(spec: ProviderSpec, response: httpx.Response) -> ProviderErro
         upstream.close()
     try:
         code, words = read_error(msgspec.json.decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         code = words = ""  # a proxy's page of HTML says nothing to the reader
     return error_for(
         spec, response.status_code, code, words, retry_after=_retry_after(response.headers.get("retry-after"))
@@ -213,7 +215,9 @@ def error_for(
     if status in (401, 403):
         return ProviderUnauthorized(detail)
     if status == 429:
-        return ProviderRateLimited(detail, retryable=code != "insufficient_quota", retry_after=retry_after)
+        if code == "insufficient_quota":
+            return QuotaExhausted(detail)
+        return ProviderRateLimited(detail, retry_after=retry_after)
     if status == 408 or status >= 500:
         return ProviderUnavailable(detail, retry_after=retry_after)
     if status == 404 and not words:
@@ -226,8 +230,8 @@ def error_for(
 def clean(spec: ProviderSpec, words: str) -> str:
     """A provider's words, short, in one line and with whatever looks like a key taken out."""
     if spec.api_key:
-        words = words.replace(spec.api_key, "[key]")
-    words = _SECRETS.sub("[key]", words)
+        words = words[:LONGEST_WORDS].replace(spec.api_key, "[key]")
+    words = _SECRETS.sub("[key]", words[:LONGEST_WORDS])
     words = "".join(c if c.isprintable() else " " for c in words[: 2 * DETAIL_LIMIT])
     words = " ".join(words.split())
     return words if len(words) <= DETAIL_LIMIT else words[: DETAIL_LIMIT - 1] + "…"

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
 from django.db import transaction
 from django.db.models import Q
+from django.db.models.functions import Length
 
 from accounts.models import Actor
-from chat.models import Conversation, Message
-from chat.services import runs
+from chat import eventlog
+from chat.models import Conversation, Message, RunState
 from companions.models import Companion
 from core import ids
 from core.errors import Invalid, NotFound
@@ -58,31 +60,47 @@ def get(session_id: UUID, *, by: Actor) -> Conversation:
 
 def change(conversation: Conversation, *, title: str | None = None, archived: bool | None = None) -> Conversation:
     """Rename it, put it away or bring it back; what is None stays."""
-    if title is not None:
-        conversation.title = title
-    if archived is not None:
-        conversation.archived = archived
-    conversation.save(update_fields=["title", "archived"])
+    changes = {name: value for name, value in (("title", title), ("archived", archived)) if value is not None}
+    if not Conversation.objects.filter(pk=conversation.pk).update(**changes):
+        raise UnknownSession("The session was deleted meanwhile.")
+    for name, value in changes.items():
+        setattr(conversation, name, value)
     return conversation
 
 
-def delete(conversation: Conversation, *, by: Actor) -> None:
-    """Remove it with its messages and runs; a run under way is stopped first."""
-    active = conversation.runs.filter(active=True).first()
-    if active is not None:
-        runs.cancel(active, by=by)
+def delete(conversation: Conversation) -> None:
+    """Remove it with its messages and runs; one under way is stopped once they are gone."""
     with transaction.atomic():
-        conversation.delete()
+        locked = Conversation.objects.select_for_update().filter(pk=conversation.pk).first()
+        if locked is None:
+            raise UnknownSession("The session was deleted meanwhile.")
+        for run_id in locked.runs.filter(state=RunState.RUNNING).values_list("pk", flat=True):
+            transaction.on_commit(partial(eventlog.ask_to_stop, run_id), robust=True)
+        locked.delete()
 
 
-def messages(conversation: Conversation, *, limit: int, after: UUID | None = None) -> list[Message]:
-    """What was said, oldest first, at most `limit`, after the message that the cursor names."""
-    rows = conversation.messages.order_by("id")
+PAGE_CHARACTERS = 4_000_000
+"""About what one page of messages holds; a page ends earlier rather than being larger."""
+
+
+def messages(conversation: Conversation, *, limit: int, after: UUID | None = None) -> tuple[list[Message], bool]:
+    """What was said, turn by turn: at most `limit` after the message the cursor names, and whether there is more."""
+    rows = conversation.messages.order_by("turn_at", "created_at")
     if after is not None:
-        if not rows.filter(pk=after).exists():
+        last = rows.filter(pk=after).first()
+        if last is None:
             raise Invalid.field("cursor", "names no message of this session")
-        rows = rows.filter(pk__gt=after)
-    return list(rows[:limit])
+        later = Q(turn_at=last.turn_at, created_at__gt=last.created_at)
+        rows = rows.filter(Q(turn_at__gt=last.turn_at) | later)
+    sizes = list(rows.values_list("pk", Length("content"))[: limit + 1])
+    page: list[UUID] = []
+    characters = 0
+    for pk, size in sizes[:limit]:
+        characters += size
+        if page and characters > PAGE_CHARACTERS:
+            break
+        page.append(pk)
+    return list(rows.filter(pk__in=page)), len(sizes) > len(page)
 
 
 @dataclass(frozen=True, slots=True)

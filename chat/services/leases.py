@@ -6,7 +6,7 @@ the database's.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,7 @@ class Claim:
     run_id: UUID
     conversation_id: UUID
     workspace_id: UUID
+    user_id: UUID
     attempt: int
     seq: int
     companion: str
@@ -81,7 +82,7 @@ _QUEUED = "state = 'queued' AND active AND not_before <= clock_timestamp()"
 _LAPSED = "state = 'running' AND lease_until < clock_timestamp() AND attempt < %(attempts)s"
 _CLAIM = """
 WITH ready AS (
-    SELECT id FROM chat_run WHERE {ready} AND id <> ALL(%(held)s)
+    SELECT id FROM chat_run WHERE {ready} AND id <> ALL(%(held)s){unless}
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE chat_run AS run SET
     state = 'running', attempt = run.attempt + 1, worker = %(worker)s,
@@ -94,19 +95,30 @@ WHERE run.id = ready.id AND conversation.id = run.conversation_id AND companion.
     AND agent.id = run.agent_id AND message.id = run.message_id
 RETURNING run.id, run.conversation_id, run.workspace_id, run.attempt, run.seq_base, run.companion_type, run.provider,
     run.model, run.cancel_requested_at IS NOT NULL, message.content,
-    companion.name, companion.personality, companion.tone, agent.instructions
+    conversation.user_id, companion.name, companion.personality, companion.tone, agent.instructions
 """
 
 
-def claim(worker: str, *, limit: int, held: Iterable[UUID] = (), lapsed: bool = False) -> list[Claim]:
-    """Take up to `limit` runs that are ready, or whose worker's lease lapsed, skipping those already `held` here."""
+_UNLESS = """
+    AND NOT EXISTS (SELECT FROM chat_conversation AS theirs
+        WHERE theirs.id = chat_run.conversation_id AND theirs.user_id = ANY(%(sated)s))"""
+
+
+def claim(
+    worker: str, *, limit: int, held: Iterable[UUID] = (), sated: Collection[UUID] = (), lapsed: bool = False
+) -> list[Claim]:
+    """Take up to `limit` runs that are ready, or whose worker's lease lapsed.
+
+    Passed over are those already `held` here, and those of `sated` people, who have their share of this worker.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            _CLAIM.format(ready=_LAPSED if lapsed else _QUEUED),
+            _CLAIM.format(ready=_LAPSED if lapsed else _QUEUED, unless=_UNLESS if sated else ""),
             {
                 "limit": limit,
                 "worker": worker,
                 "held": list(held),
+                "sated": list(sated),
                 "lease": settings.RUN_LEASE_SECONDS,
                 "attempts": settings.RUN_MAX_ATTEMPTS,
             },
@@ -128,7 +140,8 @@ def _claim(row: tuple[Any, ...], said: list[ChatMessage]) -> Claim:
         companion=companion,
         provider=provider,
         model=model,
-        system=companions.compose(*row[10:]),
+        user_id=row[10],
+        system=companions.compose(*row[11:]),
         messages=(*said, ChatMessage(role=MessageRole.USER.value, content=text)),
         cancelled=cancelled,
     )
@@ -138,12 +151,14 @@ _SAID = """
 SELECT run.id, said.role, said.content
 FROM chat_run AS run
 CROSS JOIN LATERAL (
-    SELECT message.id, message.role, message.content FROM chat_message AS message
+    SELECT message.turn_at, message.created_at, message.role, message.content,
+        sum(length(message.content)) OVER (ORDER BY message.turn_at DESC, message.created_at DESC) AS characters
+    FROM chat_message AS message
     WHERE message.conversation_id = run.conversation_id AND message.id <> run.message_id
       AND NOT EXISTS (
         SELECT FROM chat_run AS waiting WHERE waiting.message_id = message.id AND waiting.state = 'queued')
-    ORDER BY message.id DESC LIMIT %(limit)s) AS said
-WHERE run.id = ANY(%(runs)s) ORDER BY run.id, said.id
+    ORDER BY message.turn_at DESC, message.created_at DESC LIMIT %(limit)s) AS said
+WHERE run.id = ANY(%(runs)s) AND said.characters <= %(characters)s ORDER BY run.id, said.turn_at, said.created_at
 """
 
 
@@ -152,7 +167,8 @@ def _said(claimed: list[UUID]) -> dict[UUID, list[ChatMessage]]:
     said: dict[UUID, list[ChatMessage]] = {}
     if claimed:
         with connection.cursor() as cursor:
-            cursor.execute(_SAID, {"runs": claimed, "limit": settings.HISTORY_MESSAGES})
+            limits = {"limit": settings.HISTORY_MESSAGES, "characters": settings.HISTORY_CHARACTERS}
+            cursor.execute(_SAID, {"runs": claimed, **limits})
             for run_id, role, content in cursor.fetchall():
                 said.setdefault(run_id, []).append(ChatMessage(role=role, content=content))
     return said
@@ -187,7 +203,9 @@ def checkpoint(points: Sequence[Checkpoint]) -> dict[UUID, bool]:
 _CONVERSATIONS = """
 UPDATE chat_conversation AS conversation
 SET last_seq = greatest(conversation.last_seq, new.seq), updated_at = clock_timestamp()
-FROM unnest(%(conversations)s::uuid[], %(seqs)s::bigint[]) AS new(id, seq)
+FROM (
+    SELECT id, max(seq) AS seq FROM unnest(%(conversations)s::uuid[], %(seqs)s::bigint[]) AS new(id, seq) GROUP BY id
+) AS new
 WHERE conversation.id = new.id
 """
 _FINISH = """
@@ -198,26 +216,32 @@ FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(states)
     %(usages)s::text[], %(codes)s::text[], %(messages)s::text[], %(providers)s::text[], %(models)s::text[])
     AS new(id, attempt, seq, state, answer, usage, code, message, provider, model)
 WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
+    AND (run.lease_until < clock_timestamp() OR NOT %(lapsed)s)
 RETURNING run.id
 """
 _ANSWERS = """
-INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, provider, model, usage, metadata)
-SELECT id, workspace, conversation, 'assistant', content, parts::jsonb, provider, model, usage::jsonb, metadata::jsonb
-FROM unnest(%(answers)s::uuid[], %(workspaces)s::uuid[], %(conversations)s::uuid[], %(contents)s::text[],
-    %(parts)s::text[], %(providers)s::text[], %(models)s::text[], %(usages)s::text[], %(metadata)s::text[])
-    AS new(id, workspace, conversation, content, parts, provider, model, usage, metadata)
+INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, provider, model, usage, metadata,
+    turn_at)
+SELECT new.id, workspace, conversation, 'assistant', new.content, new.parts::jsonb, new.provider, new.model,
+    new.usage::jsonb, new.metadata::jsonb, question.turn_at
+FROM unnest(%(runs)s::uuid[], %(answers)s::uuid[], %(workspaces)s::uuid[], %(conversations)s::uuid[],
+    %(contents)s::text[], %(parts)s::text[], %(providers)s::text[], %(models)s::text[], %(usages)s::text[],
+    %(metadata)s::text[])
+    AS new(run, id, workspace, conversation, content, parts, provider, model, usage, metadata)
+JOIN chat_run AS run ON run.id = new.run JOIN chat_message AS question ON question.id = run.message_id
 RETURNING id, created_at
 """
 
 
-def finish(outcomes: Sequence[Outcome]) -> dict[UUID, datetime | None]:
+def finish(outcomes: Sequence[Outcome], *, lapsed: bool = False) -> dict[UUID, datetime | None]:
     """End these runs and store their answers in one transaction.
 
-    Gives those that were still this worker's to end, each with the time of its answer if it has one.
+    Gives those that were still this worker's to end, each with the time of its answer if it has one; with `lapsed`
+    those that are nobody's, because their lease has lapsed.
     """
     # Conversations first: whoever locks a run has locked its conversation before. What a worker that came too late
     # does to them is harmless.
-    columns = _columns(outcomes)
+    columns: dict[str, Any] = {**_columns(outcomes), "lapsed": lapsed}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CONVERSATIONS, columns)
         cursor.execute(_FINISH, columns)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Actor
 from agents.brain import Choice
+from agents.providers.base import PASSING
 from chat import eventlog
 from chat.models import Conversation, Message, MessageRole, Run, RunState
 from core import ids, queue
@@ -34,6 +37,13 @@ class ConversationBusy(Conflict):
 
     code = "conversation_busy"
     title = "The conversation is busy"
+
+
+class LineFull(Conflict):
+    """As many messages wait in the conversation as may."""
+
+    code = "line_full"
+    title = "Too many messages wait"
 
 
 class ChangedMeanwhile(Conflict):
@@ -86,14 +96,14 @@ def start(
         model=choice.model,
     )
     conversation.title = conversation.title or _title(text)
-    lines_up = on_conflict is not OnConflict.REJECT and not conversation._state.adding
+    fresh = conversation._state.adding
     try:
-        # One statement needs no transaction of its own: it is stored whole or not at all.
-        several = also or lines_up or connection.in_atomic_block
-        with transaction.atomic() if several else contextlib.nullcontext():
-            if lines_up:
-                _stand_in_line(conversation, run, interrupt=on_conflict is OnConflict.INTERRUPT, by=by)
-            _store(conversation, message, run)
+        # A new conversation's one statement needs no transaction of its own: it is stored whole or not at all.
+        alone = fresh and also is None and not connection.in_atomic_block
+        with contextlib.nullcontext() if alone else transaction.atomic():
+            if not fresh:
+                _take_turn(conversation, run, on_conflict, by=by)
+            _store(conversation, message, run, fresh=fresh)
             if also is not None:
                 also(run)
             if run.active:
@@ -106,11 +116,11 @@ def start(
     return run
 
 
-_BEGIN = """INSERT INTO chat_conversation (id, workspace_id, user_id, companion_id, title, archived, last_seq)
-    VALUES (%(conversation)s, %(workspace)s, %(user)s, %(companion)s, %(title)s, false, 0)"""
-_TOUCH = "UPDATE chat_conversation SET updated_at = clock_timestamp() WHERE id = %(conversation)s"
+_BEGIN = """WITH conversation AS (
+    INSERT INTO chat_conversation (id, workspace_id, user_id, companion_id, title, archived, last_seq)
+    VALUES (%(conversation)s, %(workspace)s, %(user)s, %(companion)s, %(title)s, false, 0)), """
 _STORE = """
-WITH conversation AS ({conversation}), message AS (
+message AS (
     INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, model, provider, metadata)
     VALUES (%(message)s, %(workspace)s, %(conversation)s, %(role)s, %(content)s, %(parts)s::jsonb, '', '',
         %(metadata)s::jsonb))
@@ -121,14 +131,14 @@ VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(message)s, %(stat
 """
 
 
-def _store(conversation: Conversation, message: Message, run: Run) -> None:
-    """Insert the message and its run, and insert or touch their conversation, in one statement.
+def _store(conversation: Conversation, message: Message, run: Run, *, fresh: bool) -> None:
+    """Insert the message and its run, and a fresh conversation with them, in one statement.
 
     Three `save()`s in a transaction took four times the CPU here and five round trips; every message comes this way.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            _STORE.format(conversation=_BEGIN if conversation._state.adding else _TOUCH),
+            (_BEGIN if fresh else "WITH ") + _STORE,
             {
                 "conversation": conversation.pk,
                 "workspace": conversation.workspace_id,
@@ -155,8 +165,8 @@ def cancel(run: Run, *, by: Actor) -> None:
     """Ask that the run stop. One that waits in line ends here; one under way is stopped by its worker."""
     with transaction.atomic():
         conversation = Conversation.objects.select_for_update().filter(pk=run.conversation_id).first()
-        if conversation is not None:
-            _cancel_locked(run, conversation, by=by)
+        if conversation is not None and _cancel_locked(run.pk, conversation, by=by):
+            promote([conversation.pk])
 
 
 def get(run_id: UUID, *, by: Actor) -> Run:
@@ -208,21 +218,7 @@ def standing(run_id: str) -> Standing | None:
     )
 
 
-_RETRYABLE = frozenset(
-    {
-        "gave_up",
-        "internal_error",
-        "turn_too_long",
-        "brain_unavailable",
-        "provider_rate_limited",
-        "provider_unavailable",
-        "provider_error",
-        "stream_cut",
-        "stream_malformed",
-        "first_token_timeout",
-        "stalled",
-    }
-)
+_RETRYABLE = PASSING | {"gave_up", "internal_error", "brain_unavailable"}
 
 
 def retryable(error_code: str) -> bool:
@@ -233,42 +229,78 @@ def retryable(error_code: str) -> bool:
 _PROMOTE = """
 UPDATE chat_run SET active = true, not_before = clock_timestamp() WHERE id IN (
     SELECT DISTINCT ON (conversation_id) id FROM chat_run
-    WHERE conversation_id = ANY(%s) AND state = 'queued' AND NOT active ORDER BY conversation_id, id)
+    WHERE conversation_id = ANY(%(ended)s) AND state = 'queued' AND NOT active
+        AND NOT EXISTS (
+            SELECT FROM chat_run AS holder WHERE holder.conversation_id = chat_run.conversation_id AND holder.active)
+    ORDER BY conversation_id, created_at, id)
 RETURNING id
 """
 
 
 def promote(conversation_ids: list[UUID]) -> None:
-    """Give each conversation's turn, which is free now, to the run that has waited longest in its line."""
+    """Give each conversation's turn, where it is free, to the run that has waited longest in its line."""
     with connection.cursor() as cursor:
-        cursor.execute(_PROMOTE, [conversation_ids])
+        cursor.execute(_PROMOTE, {"ended": conversation_ids})
         for (run_id,) in cursor.fetchall():
             ring(run_id)
 
 
-def _stand_in_line(conversation: Conversation, run: Run, *, interrupt: bool, by: Actor) -> None:
-    """Take the turn if it is free, else wait for it, stopping who has it where that is asked."""
-    locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
-    holder = Run.objects.filter(conversation=conversation, active=True).first()
-    if holder is not None and interrupt:
-        _cancel_locked(holder, locked, by=by)
-        for waiting in Run.objects.filter(conversation=conversation, state=RunState.QUEUED, active=False):
-            _cancel_locked(waiting, locked, by=by)
-        holder = Run.objects.filter(conversation=conversation, active=True).first()
-    run.active = holder is None
+def _take_turn(conversation: Conversation, run: Run, on_conflict: OnConflict, *, by: Actor) -> None:
+    """Take the stored conversation's turn if it is free, else wait for it, stopping who has it where that is asked.
+
+    The conversation is locked before any of its runs, here as everywhere.
+    """
+    locked = Conversation.objects.select_for_update().filter(pk=conversation.pk).first()
+    if locked is None:
+        raise ChangedMeanwhile
+    locked.title = conversation.title = locked.title or conversation.title
+    locked.updated_at = Now()
+    locked.save(update_fields=["title", "updated_at"])
+    line = Run.objects.filter(conversation=locked).filter(Q(active=True) | Q(state=RunState.QUEUED))
+    if on_conflict is OnConflict.INTERRUPT:
+        for waiting in line.order_by(
+            "active", "id"
+        ):  # who has the turn last, or it would pass to who is cancelled next
+            _cancel_locked(waiting.pk, locked, by=by)
+    if on_conflict is OnConflict.QUEUE and line.filter(active=False).count() >= settings.LINE_LIMIT:
+        raise LineFull(f"{settings.LINE_LIMIT} messages wait in this conversation already.")
+    if on_conflict is not OnConflict.REJECT:
+        run.active = not line.filter(active=True).exists()
 
 
-def _cancel_locked(run: Run, conversation: Conversation, *, by: Actor) -> None:
-    """Cancel under the conversation's lock."""
-    waiting = Run.objects.filter(pk=run.pk, state__in=[RunState.QUEUED, RunState.WAITING_APPROVAL])
-    seq = max(run.seq, run.seq_base + run.attempt * Run.ATTEMPT_SEQS, conversation.last_seq) + 1
-    if waiting.update(state=RunState.CANCELLED, active=False, cancel_requested_at=Now(), ended_at=Now(), seq=seq):
-        conversation.last_seq = seq
-        conversation.save(update_fields=["last_seq"])
-        promote([run.conversation_id])
-        transaction.on_commit(lambda: eventlog.tell_cancelled(run, seq=seq, by=str(by.user)), robust=True)
-    elif Run.objects.filter(pk=run.pk, state=RunState.RUNNING).update(cancel_requested_at=Now()):
-        transaction.on_commit(lambda: eventlog.ask_to_stop(run.pk), robust=True)
+def _cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor) -> bool:
+    """Cancel under the conversation's lock; True where the run ended by it, with what it had said kept."""
+    run = Run.objects.select_for_update().get(pk=run_id)
+    if run.state == RunState.RUNNING:
+        Run.objects.filter(pk=run_id).update(cancel_requested_at=Now())
+        transaction.on_commit(lambda: eventlog.ask_to_stop(run_id), robust=True)
+        return False
+    if run.ended:
+        return False
+    run.seq = max(run.seq_base + run.attempt * Run.ATTEMPT_SEQS, conversation.last_seq) + 1
+    run.state, run.active, run.cancel_requested_at, run.ended_at = RunState.CANCELLED, False, Now(), Now()
+    if run.draft:
+        run.answer_id = _keep_draft(run).pk
+    run.save()
+    Conversation.objects.filter(pk=conversation.pk).update(last_seq=run.seq)
+    conversation.last_seq = run.seq
+    transaction.on_commit(lambda: eventlog.tell_cancelled(run, seq=run.seq, by=str(by.user)), robust=True)
+    return True
+
+
+def _keep_draft(run: Run) -> Message:
+    """What the run had said before its worker gave it back, as an answer that says it is incomplete."""
+    return Message.objects.create(
+        workspace_id=run.workspace_id,
+        conversation_id=run.conversation_id,
+        role=MessageRole.ASSISTANT,
+        content=run.said,
+        parts=run.draft,
+        provider=run.provider,
+        model=run.model,
+        metadata={"incomplete": RunState.CANCELLED.value},
+        turn_at=run.message.turn_at,
+    )
 
 
 def _busy(conversation: Conversation) -> ConversationBusy:

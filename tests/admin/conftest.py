@@ -10,12 +10,12 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import Actor, ApiKey, IdempotentRequest, Membership, Role, User, Workspace
+from accounts.models import Actor, ApiKey, IdempotentRequest, Role, User, Workspace
 from accounts.services import keys
 from agents.brain import Choice
 from agents.models import Agent, Provider
 from agents.providers.base import ProviderSpec
-from chat.models import Conversation, Message, Run
+from chat.models import Run
 from chat.services import conversations, runs
 from companions.models import Companion
 from tests.cast import person
@@ -71,7 +71,7 @@ def here(workspace: Workspace) -> Home:
 @pytest.fixture
 def there(other_workspace: Workspace) -> Home:
     """Another tenant's."""
-    return furnish(other_workspace, "there")
+    return furnish(other_workspace, "yonder")
 
 
 @pytest.fixture
@@ -123,6 +123,3 @@ def pages(home: Home) -> list[str]:
     found += [url(Run, "cancel", home[Run].pk), url(Provider, "test", home[Provider].pk)]
     found += [url(ApiKey, page, home[ApiKey].pk) for page in ("rotate", "revoke")]
     return [*found, f"{url(User, 'changelist')}{home[User].pk}/password/"]
-
-
-__all__ = ["Conversation", "Membership", "Message"]

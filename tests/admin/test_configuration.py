@@ -100,6 +100,8 @@ def test_providers_are_shown_and_changed_when_their_keys_cannot_be_opened(
     for page in (url(Provider, "changelist"), url(Provider, "change", row.pk)):
         assert client.get(page).status_code == 200
     assert "cannot be opened" in client.post(url(Provider, "test", row.pk)).text
+    assert client.post(url(Provider, "change", row.pk), form_of(priority="7")).status_code == 302
+    assert Provider.objects.values_list("priority", flat=True).get(pk=row.pk) == 7
     assert client.post(url(Provider, "change", row.pk), form_of(api_key="sk-fresh")).status_code == 302
     assert Provider.objects.get(pk=row.pk).api_key == "sk-fresh"
 

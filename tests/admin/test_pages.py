@@ -1,7 +1,7 @@
 """Who sees what: generated over every model of the admin."""
 
-import re
 from collections.abc import Callable
+from html.parser import HTMLParser
 
 import pytest
 from django.apps import apps
@@ -21,6 +21,19 @@ CHANGED_BY_ADMINS = {Workspace, User, Membership, Agent, Provider, Companion}
 Staff = Callable[[Role], Client]
 
 
+class Tags(HTMLParser):
+    """The tags of a page as a browser finds them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember a tag."""
+        self.found.append((tag, dict(attrs)))
+
+
 def test_every_model_of_ours_is_in_the_admin() -> None:
     assert set(models()) == {model for label in OURS for model in apps.get_app_config(label).get_models()}
 
@@ -30,7 +43,7 @@ def test_an_operator_opens_every_page(model: type[Model], here: Home, there: Hom
     for home in (here, there):
         listed = operator.get(url(model, "changelist"))
         assert listed.status_code == 200
-        assert str(home[model].pk) in listed.text
+        assert url(model, "change", home[model].pk) in listed.text
         for page in ("change", "history"):
             assert operator.get(url(model, page, home[model].pk)).status_code == 200
     expected = 200 if model in MADE_BY_ADMINS | {Workspace, User} else 403
@@ -68,8 +81,8 @@ def test_nothing_of_another_workspace_is_seen(
 ) -> None:
     client = staff(role)
     text = client.get(url(model, "changelist")).text
-    assert str(here[model].pk) in text
-    assert str(there[model].pk) not in text
+    assert url(model, "change", here[model].pk) in text
+    assert url(model, "change", there[model].pk) not in text
     for trace in (there.name, there[Workspace].name, str(there[Workspace].pk)):
         assert trace not in text, "in a row or a filter"
     if model in MADE_BY_ADMINS and role == Role.ADMIN:
@@ -84,7 +97,7 @@ def test_another_workspaces_rows_are_not_to_be_had_by_their_address(
 ) -> None:
     client = staff(Role.ADMIN)
     before = list(model._default_manager.order_by("pk").values())
-    for address in (page for page in pages(there) if str(there[model].pk) in page):
+    for address in (page for page in pages(there) if f"/{there[model].pk}/" in page):
         for response in (client.get(address), client.post(address, {"post": "yes", "grace": "1"})):
             assert response.status_code in (302, 403, 404), address
             assert there.name not in response.text
@@ -106,7 +119,7 @@ def test_a_lookup_in_the_address_cannot_ask_for_what_is_not_shown(here: Home, op
 @pytest.mark.parametrize("query", ["p=99999999999999999999", "p=x", "o=9.9.x", "q=%E2%80%AE", "since=x", "e=1", "all="])
 def test_a_strange_address_is_no_fault(query: str, here: Home, operator: Client) -> None:
     for model in models():
-        assert operator.get(f"{url(model, 'changelist')}?{query}").status_code in (200, 302)
+        assert operator.get(f"{url(model, 'changelist')}?{query}").status_code in (200, 302, 400)
         for pk in ("x", "00000000-0000-0000-0000-000000000000", "__fk__"):
             assert operator.get(url(model, "change", pk)).status_code == 302
     assert operator.get("/admin/search/?s=run&page=x").status_code == 404
@@ -124,6 +137,33 @@ def test_a_row_cannot_be_made_in_another_workspace(here: Home, there: Home, staf
     page = staff(Role.ADMIN).post(url(Agent, "add"), {**form, "workspace": there[Workspace].pk})
     assert "Select a valid choice" in page.text
     assert not Agent.objects.filter(slug="new").exists()
+
+
+def test_an_admin_here_who_is_a_manager_elsewhere_writes_here_alone(here: Home, there: Home, staff: Staff) -> None:
+    client = staff(Role.ADMIN)
+    me = User.objects.get(email="staff-admin@home.example")
+    Membership.objects.create(workspace=there[Workspace], user=me, role=Role.MANAGER)
+    assert client.get(url(Agent, "change", there[Agent].pk)).status_code == 200
+    assert client.post(url(Agent, "change", there[Agent].pk), {"name": "Mine"}).status_code == 403
+    for action in (url(ApiKey, "revoke", there[ApiKey].pk), url(Provider, "test", there[Provider].pk)):
+        assert client.post(action).status_code == 403
+        assert client.get(action).status_code == 403
+    both = {"action": "revoke_selected", "_selected_action": [here[ApiKey].pk, there[ApiKey].pk]}
+    client.post(url(ApiKey, "changelist"), both)
+    assert list(ApiKey.objects.filter(revoked_at=None)) == [there[ApiKey]]
+    form = {"slug": "new", "name": "New", "kind": "companion", "autonomy": "advisor"}
+    page = client.post(url(Agent, "add"), {**form, "workspace": there[Workspace].pk})
+    assert "Select a valid choice" in page.text
+    assert client.post(url(Agent, "add"), {**form, "workspace": here[Workspace].pk}).status_code == 302
+
+
+@MODELS
+def test_no_list_offers_to_delete_many_rows(model: type[Model], here: Home, operator: Client) -> None:
+    assert "delete_selected" not in operator.get(url(model, "changelist")).text
+    before = model._default_manager.count()
+    chosen = {"action": "delete_selected", "_selected_action": [here[model].pk], "post": "yes"}
+    operator.post(url(model, "changelist"), chosen)
+    assert model._default_manager.count() == before
 
 
 def test_a_companion_is_not_answered_by_another_workspaces_agent(here: Home, there: Home, operator: Client) -> None:
@@ -156,8 +196,10 @@ def test_what_people_wrote_is_inert_everywhere(here: Home, operator: Client) -> 
     for page in pages(here):
         text = operator.get(page).text
         assert HOSTILE not in text, page
-        assert "<img src=x" not in text, page
-        assert not re.search(r"""(?:href|src|action)=["']?\s*javascript:""", text), page
+        for tag, attributes in Tags(text).found:
+            assert (tag, attributes.get("src")) != ("img", "x"), page
+            for name in ("href", "src", "action"):
+                assert not (attributes.get(name) or "").strip().startswith("javascript:"), page
         shown += "&lt;script&gt;alert(" in text
     assert shown > 10
 
@@ -169,9 +211,10 @@ def test_no_page_carries_inline_code_and_all_carry_the_policy(here: Home, operat
         assert "default-src 'none'" in policy
         assert "script-src 'self' 'unsafe-eval';" in policy
         assert "frame-ancestors 'none'" in policy
-        assert not re.search(r"<script(?![^>]*\bsrc=)", response.text), page
-        assert not re.search(r"<[^>]+\son[a-z]+=", response.text), page
-        assert "<style" not in response.text, page
+        for tag, attributes in Tags(response.text).found:
+            assert tag != "style", page
+            assert tag != "script" or attributes["src"].startswith("/"), page
+            assert not any(name.startswith("on") for name in attributes), page
     assert "Content-Security-Policy" not in operator.get("/v1/ai/health").headers
 
 

@@ -9,15 +9,15 @@ from agents import events
 from chat.dialects.native.encoder import Encoder
 
 
-def encoder(*, told: bool = True) -> Encoder:
-    return Encoder(session_id="s", run_id="r", companion="smart-home", provider="p", model="m", told=told)
+def encoder() -> Encoder:
+    return Encoder(session_id="s", run_id="r", companion="smart-home", provider="p", model="m")
 
 
 def parse(sse: bytes) -> list[tuple[str, str, dict]]:
     frames = []
     for block in sse.decode().split("\n\n")[:-1]:
         lines = dict(line.split(": ", 1) for line in block.split("\n"))
-        frames.append((lines["id"], lines["event"], json.loads(lines["data"])))
+        frames.append((lines.get("id"), lines["event"], json.loads(lines["data"])))
     return frames
 
 
@@ -75,20 +75,17 @@ def test_text_that_looks_like_a_frame_stays_in_its_data_line():
     assert parse(encoder().sse(7, events.TextDelta(text))) == [("7", "delta", {"text": text})]
 
 
-def test_a_reader_who_begins_with_the_log_is_told_the_session_once():
-    fresh = encoder(told=False)
-    first = fresh.frames(events.RunStarted("c", "smart-home", "p", "m"))
-    assert first == [
-        ("session", {"session_id": "s", "run_id": "r", "companion": "smart-home", "provider": "p", "model": "m"})
-    ]
-    assert fresh.frames(events.RunRestarted(2, "worker_lost")) == [("restart", {"attempt": 2, "reason": "worker_lost"})]
-
-
 def test_a_snapshot_makes_a_reader_drop_its_text_and_take_the_whole():
     assert encoder().frames(events.Snapshot(1, "all of it")) == [
         ("restart", {"attempt": 1, "reason": "snapshot"}),
         ("delta", {"text": "all of it"}),
     ]
+
+
+def test_only_the_last_frame_of_an_event_has_its_number():
+    """A reader cut off after `restart` has dropped its text: resuming behind the event it would never get it back."""
+    frames = parse(encoder().sse(9, events.Snapshot(1, "all of it", "thought")))
+    assert [number for number, _, _ in frames] == [None, None, "9"]
 
 
 def test_the_end_of_a_run_is_told_as_the_contract_lists_it():

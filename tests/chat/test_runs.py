@@ -1,5 +1,6 @@
 """Starting, queueing and cancelling runs, and what workers do with them; on a real database."""
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from chat.models import Conversation, Message, Run, RunState
-from chat.services import leases, runs
+from chat.services import conversations, leases, runs
 from chat.services.leases import Checkpoint, Outcome
 from chat.services.runs import ConversationBusy, OnConflict
 
@@ -185,6 +186,122 @@ def test_cancelling_a_run_that_waits_ends_it_and_moves_the_line(say, member):
     runs.cancel(third, by=member)
     third.refresh_from_db()
     assert third.state == RunState.CANCELLED
+
+
+def test_cancelling_one_of_two_in_line_leaves_the_other_waiting(say, member):
+    first = say("One")
+    take()
+    second, third = (say(text, into=first.conversation, on_conflict=OnConflict.QUEUE) for text in ("Two", "Three"))
+    runs.cancel(second, by=member)
+    third.refresh_from_db()
+    assert (third.state, third.active) == (RunState.QUEUED, False)
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["under way", "not taken yet"])
+def test_an_interrupting_message_ends_all_who_wait(say, held):
+    first = say("One")
+    claims = take() if held else []
+    waiting = [say(text, into=first.conversation, on_conflict=OnConflict.QUEUE) for text in ("Two", "Three")]
+    last = say("Four", into=first.conversation, on_conflict=OnConflict.INTERRUPT)
+    for run in waiting:
+        run.refresh_from_db()
+        assert run.state == RunState.CANCELLED
+    leases.finish([outcome(claim, "Hal", RunState.CANCELLED) for claim in claims])
+    assert [claim.run_id for claim in take()] == [last.pk]
+
+
+def test_only_so_many_messages_wait_in_a_line(say, settings):
+    settings.LINE_LIMIT = 2
+    first = say("One")
+    for _ in range(2):
+        say("More", into=first.conversation, on_conflict=OnConflict.QUEUE)
+    with pytest.raises(runs.LineFull):
+        say("Too much", into=first.conversation, on_conflict=OnConflict.QUEUE)
+
+
+def test_an_answer_stands_behind_its_question_whatever_was_queued_meanwhile(say, member):
+    first = say("One")
+    [claim] = take()
+    say("Two", into=first.conversation, on_conflict=OnConflict.QUEUE)
+    leases.finish([outcome(claim, "answer one")])
+    [claim] = take()
+    leases.finish([outcome(claim, "answer two")])
+    say("Three", into=first.conversation)
+    [claim] = take()
+    told = [message.content for message in claim.messages]
+    assert told == ["One", "answer one", "Two", "answer two", "Three"]
+    read, more = conversations.messages(first.conversation, limit=3)
+    assert ([message.content for message in read], more) == (told[:3], True)
+    rest, more = conversations.messages(first.conversation, limit=3, after=read[-1].pk)
+    assert ([message.content for message in rest], more) == (told[3:], False)
+
+
+def test_a_model_is_told_so_much_of_the_past_and_no_more(say, settings):
+    settings.HISTORY_CHARACTERS = 20
+    first = say("o" * 15)
+    [claim] = take()
+    leases.finish([outcome(claim, "a" * 15)])
+    say("Three", into=first.conversation)
+    [claim] = take()
+    assert [message.content for message in claim.messages] == ["a" * 15, "Three"]
+
+
+def test_a_cancelled_run_that_was_given_back_keeps_what_it_said(say, member):
+    run = say("Hello")
+    [claim] = take()
+    leases.checkpoint([Checkpoint(run.pk, 1, 5, [{"type": "text", "text": "half"}])])
+    leases.release([(run.pk, 1)])
+    runs.cancel(run, by=member)
+    run.refresh_from_db()
+    assert run.seq > claim.seq + 5
+    assert run.conversation.messages.get(pk=run.answer_id).content == "half"
+
+
+def test_a_lease_renewed_meanwhile_is_not_buried(say, settings):
+    settings.RUN_MAX_ATTEMPTS = 1
+    run = say("Hello")
+    [claim] = take()
+    lapse(run)
+    dead = leases.buried()
+    leases.checkpoint([Checkpoint(run.pk, claim.attempt, 1, [])])
+    assert leases.finish(dead, lapsed=True) == {}
+
+
+def test_who_has_their_share_leaves_the_rest_to_others(say, member):
+    run = say("Hello")
+    assert take(sated=[member.user.pk]) == []
+    assert [claim.run_id for claim in take()] == [run.pk]
+
+
+def test_a_session_begun_without_a_word_is_named_after_its_first_message(say, conversation):
+    say("What is on tonight?", into=conversation)
+    conversation.refresh_from_db()
+    assert conversation.title == "What is on tonight?"
+
+
+def test_a_deleted_session_takes_no_message(say, conversation):
+    conversations.delete(Conversation.objects.get(pk=conversation.pk))
+    with pytest.raises(runs.ChangedMeanwhile):
+        say("Hello", into=conversation)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_of_every_kind_at_once_neither_lock_nor_break_each_other(say, conversation):
+    gate = threading.Barrier(8)
+
+    def attempt(number: int) -> None:
+        try:
+            gate.wait()
+            for _ in range(5):
+                mine = Conversation.objects.select_related("companion__agent").get(pk=conversation.pk)
+                with contextlib.suppress(ConversationBusy, runs.LineFull):
+                    say("Hello", into=mine, on_conflict=list(OnConflict)[number % 3])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(attempt, range(8)))
+    assert conversation.runs.filter(active=True).count() == 1
 
 
 def test_cancelling_an_ended_run_changes_nothing(say, member):

@@ -11,7 +11,7 @@ import pytest
 from tests.contract.operations import check_answer, check_problem
 from tests.servers.openai_server import OpenAIServer
 from tests.servers.sse import Event, Reader, ask, events, resume
-from tests.servers.stack import Stack, eventually
+from tests.servers.stack import Stack
 
 CHAT = "/v1/ai/chat"
 STREAM_HEADERS = {
@@ -24,9 +24,12 @@ DONE = {"message_id", "session_id", "run_id", "status", "response"}
 
 @pytest.fixture(scope="module")
 def http(live: Stack) -> Iterator[httpx.Client]:
-    """The member's client."""
+    """The member's client; when all is done, no process may have logged a fault of its own."""
+    told = {name: len(live.log(name)) for name in ("web1", "worker1")}
     with httpx.Client(base_url=live.base_url, headers=live.headers, trust_env=False, timeout=30) as client:
         yield client
+    for name, length in told.items():
+        assert "Traceback" not in (log := live.log(name)[length:]), log[log.index("Traceback") - 500 :][:3000]
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +95,7 @@ def test_a_companion_named_by_the_path_answers(http, slash):
 
 def test_a_message_that_names_nothing_is_answered_by_the_defaults(http):
     told = http.post(CHAT, json={"message": "Hello", "stream": False}).json()
-    assert told["companion"] == http.get("/v1/ai/companions").json()["companions"][0]["type"] or told["companion"]
-    assert told["status"] == "completed"
+    assert (told["status"], told["companion"]) == ("completed", "smart-home"), "the workspace's first companion"
     assert (told["provider"], told["model"]) == ("openai", "t50-i20"), "the first model of the first provider"
 
 
@@ -315,7 +317,7 @@ FAILURES = {
     "ends-early": ("stream_cut", 502, "half"),
     "malformed": ("stream_malformed", 502, "good "),
     "error-event": ("provider_error", 502, "so far "),
-    "web-page": ("stream_malformed", 502, ""),
+    "web-page": ("provider_error", 502, ""),
     "stall": ("stalled", 504, "one "),
     "slow-head:9": ("first_token_timeout", 504, ""),
 }
@@ -388,19 +390,19 @@ def test_a_provider_that_recovers_before_the_first_token_is_asked_again(http):
     assert http.post(CHAT, json=body("flaky:1")).json()["response"] == "tok 0 tok 1 "
 
 
-def test_a_session_deleted_in_mid_answer_ends_its_stream(http, key, live):
-    reader = ask(live.base_url, key, body("t1000-i20"), until=12)
-    with http.stream("GET", f"/v1/ai/runs/{reader.run_id}/events") as response:
-        told = events(response)
-        assert next(told).name == "session"
-        assert http.delete(f"/v1/ai/sessions/{reader.session_id}").status_code == 204
-        ends = [event for event in told if event.name in ("done", "error")]
-    assert len(ends) == 1
-    check_problem(http.get(f"/v1/ai/runs/{reader.run_id}"), 404)
-    gone = "SELECT count(*) FROM chat_message WHERE conversation_id = %s"
-    eventually(lambda: live.sql(gone, reader.session_id) == [(0,)], "nothing of it is left")
+def test_sessions_deleted_in_mid_answer_end_their_streams_and_leave_nothing(http, key, live):
+    def delete(_: int) -> Reader:
+        reader = ask(live.base_url, key, body("t1000-i5"), until=12)
+        with http.stream("GET", f"/v1/ai/runs/{reader.run_id}/events") as response:
+            told = events(response)
+            assert next(told).name == "session"
+            assert http.delete(f"/v1/ai/sessions/{reader.session_id}").status_code == 204
+            assert len([event for event in told if event.name in ("done", "error")]) == 1
+        check_problem(http.get(f"/v1/ai/runs/{reader.run_id}"), 404)
+        return reader
 
-
-def test_nothing_of_ours_broke(live, failed):
-    for name in ("web1", "worker1"):
-        assert "Traceback" not in (log := live.log(name)), log[log.index("Traceback") - 500 :][:3000]
+    with ThreadPoolExecutor(8) as pool:
+        readers = list(pool.map(delete, range(24)))
+    for reader in readers:
+        gone = "SELECT count(*) FROM chat_message WHERE conversation_id = %s"
+        assert live.sql(gone, reader.session_id) == [(0,)]

@@ -104,35 +104,36 @@ def test_a_value_that_a_field_does_not_take_is_refused_by_name(world: World, ope
     assert rows() == before
 
 
-@body_fields
-def test_what_is_no_json_is_refused_wherever_it_stands(world: World, operation, name):
+@bodies
+def test_what_is_no_json_is_refused_wherever_it_stands(world: World, operation):
     before = rows()
-    for what, text in NOT_JSON.items():
+    for name, (what, text) in itertools.product(operation.fields, NOT_JSON.items()):
         problem = check_problem(ask(world, operation, with_text(world, operation, name, text)), 400)
-        assert problem["code"] == "bad_json", what
+        assert problem["code"] == "bad_json", (name, what)
     assert rows() == before
 
 
-@body_fields
-def test_what_cannot_be_stored_is_refused_by_name(world: World, operation, name):
+@bodies
+def test_what_cannot_be_stored_is_refused_by_name(world: World, operation):
     before = rows()
-    for what, (text, inside) in UNSTORABLE.items():
+    for name, (what, (text, inside)) in itertools.product(operation.fields, UNSTORABLE.items()):
         problem = check_problem(ask(world, operation, with_text(world, operation, name, text)), 400)
-        assert [one["field"] for one in problem["errors"]] == [name + inside], what
+        assert [one["field"] for one in problem["errors"]] == [name + inside], (name, what)
     assert rows() == before
 
 
-@body_fields
-def test_a_field_that_stands_twice_is_refused_by_name(world: World, operation, name):
+@bodies
+def test_a_field_that_stands_twice_is_refused_by_name(world: World, operation):
     before = rows()
-    least = operation.least_body(world.examples) or {}
-    inner = json.dumps({**least, name: world.examples.get(name)})[1:-1]
-    for again in ("null", '"text"', json.dumps(world.examples.get(name))):
-        body = f'{{{inner}, "{name}": {again}}}'.encode()
-        problem = check_problem(ask(world, operation, body), 400)
-        assert [(one["field"], one["code"]) for one in problem["errors"]] == [(name, "duplicate_key")]
-    deeper = with_text(world, operation, name, '{"a": [{"b": 1, "b": 1}]}')
-    assert check_problem(ask(world, operation, deeper), 400)["errors"][0]["code"] == "duplicate_key"
+    least = operation.least_body(world.examples)
+    for name in operation.fields:
+        inner = json.dumps({**least, name: world.examples.get(name)})[1:-1]
+        for again in ("null", '"text"', json.dumps(world.examples.get(name))):
+            body = f'{{{inner}, "{name}": {again}}}'.encode()
+            problem = check_problem(ask(world, operation, body), 400)
+            assert [(one["field"], one["code"]) for one in problem["errors"]] == [(name, "duplicate_key")]
+        deeper = with_text(world, operation, name, '{"a": [{"b": 1, "b": 1}]}')
+        assert check_problem(ask(world, operation, deeper), 400)["errors"][0]["code"] == "duplicate_key"
     assert rows() == before
 
 

@@ -33,34 +33,36 @@ _json = msgspec.json.Encoder().encode
 class Encoder:
     """Frames for one reader of one run: names and data of the contract's table.
 
-    `session` is told once, from the run's own row when the reader is first answered, or from the log when it replays.
+    `session` is told first, by `session()`, from the run's own row; the log's own word of it is then passed over.
     """
 
-    __slots__ = ("_run", "_session", "_told")
+    __slots__ = ("_run", "_session")
 
-    def __init__(self, *, session_id: str, run_id: str, companion: str, provider: str, model: str, told: bool) -> None:
+    def __init__(self, *, session_id: str, run_id: str, companion: str, provider: str, model: str) -> None:
         self._run = {"session_id": session_id, "run_id": run_id}
         self._session = {**self._run, "companion": companion, "provider": provider, "model": model}
-        self._told = told
 
     def session(self) -> Frame:
         """The frame that every stream begins with."""
-        self._told = True
         return "session", self._session
 
     def sse(self, seq: int, event: Event) -> bytes:
-        """The event as SSE text, each frame with its number as `id`; empty where the dialect is silent about it."""
+        """The event as SSE text; empty where the dialect is silent about it.
+
+        Its number is the `id` of its last frame alone: who was cut off between two frames of one event has not had it.
+        """
         if type(event) is TextDelta:  # nearly all events are this one
             return b"id: %d\nevent: delta\ndata: %b\n\n" % (seq, _json({"text": event.text}))
-        return b"".join(to_sse(seq, frame) for frame in self.frames(event))
+        frames = self.frames(event)
+        return b"".join(to_sse(seq if frame is frames[-1] else None, frame) for frame in frames)
 
     def frames(self, event: Event) -> list[Frame]:  # noqa: C901  one case an event, none of them deep
         """The event as frames, mostly one."""
         match event:
             case RunStarted():
-                return [] if self._told else [self.session()]
+                return []
             case RunRestarted():
-                return [*self._begin(), ("restart", {"attempt": event.attempt, "reason": event.reason})]
+                return [("restart", {"attempt": event.attempt, "reason": event.reason})]
             case Snapshot():
                 return self._snapshot(event)
             case TextDelta():
@@ -95,12 +97,9 @@ class Encoder:
             case _:
                 assert_never(event)
 
-    def _begin(self) -> list[Frame]:
-        return [] if self._told else [self.session()]
-
     def _snapshot(self, event: Snapshot) -> list[Frame]:
         """The text so far in place of what the reader has: `restart` lets it drop that, in words it knows."""
-        frames = [*self._begin(), ("restart", {"attempt": event.attempt, "reason": "snapshot"})]
+        frames: list[Frame] = [("restart", {"attempt": event.attempt, "reason": "snapshot"})]
         if event.reasoning:
             frames.append(("reasoning", {"text": event.reasoning}))
         return [*frames, ("delta", {"text": event.text})]
@@ -109,10 +108,11 @@ class Encoder:
         return "done", {"message_id": message_id, **self._run, "status": status, "response": text, **more}
 
 
-def to_sse(seq: int, frame: Frame) -> bytes:
+def to_sse(seq: int | None, frame: Frame) -> bytes:
     """One frame as SSE text."""
     name, data = frame
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (seq, name.encode(), _json(data))
+    number = b"" if seq is None else b"id: %d\n" % seq
+    return b"%bevent: %b\ndata: %b\n\n" % (number, name.encode(), _json(data))
 
 
 def error_frame(code: str, message: str, *, retryable: bool) -> bytes:

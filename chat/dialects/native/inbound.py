@@ -62,14 +62,13 @@ def find_conversation(actor: Actor, session_id: UUID | None, companion_type: str
 
 
 def encoder(run: Run) -> Encoder:
-    """The encoder for a reader of this run, who is told the session first."""
+    """The encoder for a reader of this run."""
     return Encoder(
         session_id=str(run.conversation_id),
         run_id=str(run.pk),
         companion=run.companion_type,
         provider=run.provider,
         model=run.model,
-        told=True,
     )
 
 

@@ -21,7 +21,7 @@ class MessageRequest(StrictSerializer):
     """A message to a companion that the path names."""
 
     message = serializers.CharField(max_length=settings.MESSAGE_LIMIT, trim_whitespace=False)
-    model = serializers.CharField(max_length=200, required=False, help_text="Empty: the caller's preference.")
+    model = serializers.CharField(max_length=200, required=False, help_text="Left out: the caller's preference.")
     stream = serializers.BooleanField(default=False, help_text="Answer as server-sent events.")
     session_id = serializers.UUIDField(required=False, help_text="Go on with this session; else a new one begins.")
     metadata = serializers.DictField(required=False, validators=[check_metadata])

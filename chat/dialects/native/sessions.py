@@ -94,8 +94,7 @@ class SessionView(APIView):
         """The session with its messages, oldest first."""
         query = SessionQuery.read(request.query_params)
         found = conversations.get(session_id, by=actor_of(request))
-        said = conversations.messages(found, limit=query["limit"] + 1, after=query.get("cursor"))
-        more, said = len(said) > query["limit"], said[: query["limit"]]
+        said, more = conversations.messages(found, limit=query["limit"], after=query.get("cursor"))
         active = found.runs.filter(active=True).values_list("pk", flat=True).first()
         return Response(
             {
@@ -120,7 +119,7 @@ class SessionView(APIView):
     def delete(self, request: Request, session_id: UUID) -> HttpResponse:
         """Delete the session with its messages and runs; a run under way is stopped."""
         DeleteQuery.read(request.query_params)
-        conversations.delete(conversations.get(session_id, by=actor_of(request)), by=actor_of(request))
+        conversations.delete(conversations.get(session_id, by=actor_of(request)))
         return Response(status=204)
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -12,7 +13,7 @@ from rest_framework.views import APIView
 
 from accounts import idempotency
 from accounts.authentication import actor_of
-from agents.events import RunCancelled, RunCompleted, RunFailed, RunWaiting
+from agents.events import RunCancelled, RunCompleted, RunFailed, RunWaiting, usage_json
 from chat import stream
 from chat.dialects.native import inbound, schema
 from chat.dialects.native.encoder import error_frame, to_sse
@@ -27,7 +28,6 @@ from chat.dialects.native.serializers import (
 from chat.eventlog import feed
 from chat.following import Numbered, follow
 from chat.models import Message, Run
-from chat.runner import usage_json
 from chat.services import runs
 from chat.stream import Fold
 from core import bridge
@@ -81,7 +81,7 @@ class ChatView(APIView):
 
     scope = "chat"
     limit_bucket = "chat"
-    body_limit = 12_000_000
+    body_limit = settings.BODY_LIMIT_IMAGES
     content_negotiation_class = AnyAccept
     request_serializer: type[MessageRequest] = ChatRequest
 
@@ -167,8 +167,7 @@ class RunCancelView(APIView):
         """Ask that the run stop; what it had said is kept. A run that has ended stays as it is."""
         run = runs.get(run_id, by=actor_of(request))
         runs.cancel(run, by=actor_of(request))
-        run.refresh_from_db(fields=["state"])
-        return Response({"run_id": run.pk, "status": run.state}, status=202)
+        return Response({"run_id": run.pk, "status": runs.get(run_id, by=actor_of(request)).state}, status=202)
 
 
 def keep(claim: idempotency.Claim | None) -> Callable[[Run], None] | None:
