@@ -43,8 +43,12 @@ def _program_part(name: str, argv: Iterable[str], environ: Mapping[str, str], pa
 def web(name: str, host: str, port: int, environ: Mapping[str, str]) -> Part:
     """A web process."""
     argv = ["uvicorn", "config.asgi:application", "--host", host, "--port", str(port), "--lifespan", "off"]
-    argv += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"]
+    argv += ["--loop", "uvloop", "--http", "config.http:Protocol", "--ws", "websockets-sansio"]
+    argv += ["--ws-max-size", "1000000", "--limit-concurrency", "2000"]
     argv += ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "5"]
+    # uvicorn would believe what anybody on this machine says of where a request came from.
+    proxies = env.text("FORWARDED_ALLOW_IPS")
+    argv += ["--proxy-headers", "--forwarded-allow-ips", proxies] if proxies else ["--no-proxy-headers"]
     return _program_part(name, argv, environ, patience=8.0)
 
 

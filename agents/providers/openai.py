@@ -37,6 +37,8 @@ STATUS_OF = {  # of an error that is reported in a stream, which has a code alon
     "server_error": 500,
     "overloaded_error": 529,
 }
+MOST_TURNS = 1_000  # from reasoning to answer and back: each is a part of the message that is stored
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
@@ -92,6 +94,8 @@ class Answer:
         self._limit = self._room = limit
         self._usage: _Usage | None = None
         self._called_tools = self._said = False
+        self._last: type[TextDelta] | type[ReasoningDelta] | None = None
+        self._turns = 0
         self.finish = ""
         self.done = self.over = False
         self.failure: ProviderError | None = None
@@ -136,6 +140,8 @@ class Answer:
         kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
         held = ""
         for payload in payloads:
+            if self.failure:
+                break
             try:
                 delta = self._read(payload)
             except ProviderError as error:
@@ -182,11 +188,11 @@ class Answer:
     def _decode(self, payload: bytes) -> _Chunk:
         try:
             return _chunks.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             pass
         try:  # half of a surrogate pair, from a server that cuts its tokens by UTF-16 units
             return _chunks.decode(_LONE_SURROGATE.sub(rb"\\ufffd", payload))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             raise StreamMalformed(f"{self._spec.name} sent something that is not a chunk of an answer.") from None
 
     def _failure(self, reported: Any) -> ProviderError:
@@ -204,6 +210,11 @@ class Answer:
         if len(text) > self._room:
             text = text[: self._room]
             self.failure = AnswerTooLong(f"The answer went over {self._limit:,} characters.")
+        self._turns += kind is not self._last
+        self._last = kind
+        if self._turns > MOST_TURNS:
+            self.failure = StreamMalformed(f"{self._spec.name} went from thinking to answering over and over.")
+            return
         self._room -= len(text)
         self._said = self._said or kind is TextDelta
         if text:
@@ -257,7 +268,7 @@ class OpenAIProvider:
             opened.close()
         try:
             found = _models.decode(body).data or []
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             return []
         return [model.id for model in found if profiles.chats(model.id)]
 

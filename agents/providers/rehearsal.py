@@ -3,15 +3,16 @@
 A directive in the person's message steers it: `[[rehearse: tokens=100 interval=20]]`. Its parts, in any order:
 
     tokens=N       say N words in place of the usual answer, most of them numbered (at most 20,000)
-    interval=MS    milliseconds between words (10; at most 60,000)
-    first=MS       milliseconds before the first word (0)
+    interval=MS    milliseconds between words (10); the words take a minute together at most
+    first=MS       milliseconds before the first word (0; at most 30,000)
     reason         think aloud before answering, as the model `rehearsal-reasoning` always does
     after=N        words before whatever goes wrong (0)
     fail=WHAT      fail with rate_limit, unauthorized, unavailable, malformed or error
     cut            end the stream in the middle
     stall          fall silent until the patience for tokens runs out
 
-A part that is none of these is named in the answer, so that a typing error does not pass for a rehearsal.
+A part that is none of these is named in the answer, so that a typing error does not pass for a rehearsal. Only the
+first 4,000 characters of a message are read: whatever is sent, an answer costs little, for it is made on the event loop.
 """
 
 import asyncio
@@ -42,8 +43,10 @@ FAILURES: dict[str, type[ProviderError]] = {
     "malformed": StreamMalformed,
     "error": ProviderError,
 }
-BOUNDS = {"tokens": 20_000, "interval": 60_000, "first": 60_000, "after": 20_000}
-_DIRECTIVE = re.compile(r"\[\[\s*rehearse:([^\]]*)\]\]")
+BOUNDS = {"tokens": 20_000, "interval": 60_000, "first": 30_000, "after": 20_000}
+SPEAKING_SECONDS = 60.0
+READ = 4_000  # characters of a message
+_DIRECTIVE = re.compile(r"\[\[\s{0,9}rehearse:([^\[\]]{0,200})\]\]")
 _PERSONA = re.compile(r"You are ([^.\n]{1,200})")
 _WORD = re.compile(r"\s*\S+\s?")
 
@@ -82,10 +85,9 @@ def script(request: ChatRequest, directions: Directions) -> str:
     if directions.tokens:
         words = [*OPENING.split(), *(f"word{n}" for n in range(1, directions.tokens + 1))]
         return " ".join(words[: directions.tokens])
-    asked = next((m.content for m in reversed(request.messages) if m.role == "user"), "")
-    said = " ".join(_DIRECTIVE.sub(" ", asked).split())
+    said = " ".join(_DIRECTIVE.sub(" ", _asked(request)).split())
     quoted = said if len(said) <= 400 else said[:399] + "…"
-    persona = _PERSONA.search(request.system)
+    persona = _PERSONA.search(request.system[:READ])
     who = persona.group(1) if persona else "the companion"
     turns = sum(m.role == "user" for m in request.messages)
     parts = [
@@ -100,6 +102,11 @@ def script(request: ChatRequest, directions: Directions) -> str:
     return "\n\n".join(parts)
 
 
+def _asked(request: ChatRequest) -> str:
+    """What of the person's last message is read."""
+    return next((m.content.lstrip()[:READ] for m in reversed(request.messages) if m.role == "user"), "")
+
+
 class RehearsalProvider:
     """Plays a model: see the module's text for how to direct it."""
 
@@ -108,23 +115,25 @@ class RehearsalProvider:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Spoken]:
         """The rehearsed answer, word by word; raises ProviderError where a directive asks for it."""
-        asked = next((m.content for m in reversed(request.messages) if m.role == "user"), "")
-        directions = read(asked)
+        directions = read(_asked(request))
         words = _WORD.findall(script(request, directions))
         if directions.ending:
             words = words[: directions.after]
-        await asyncio.sleep(directions.first / 1000)
+        thoughts: list[str] = []
         if (directions.reason or request.model.endswith("-reasoning")) and (words or not directions.ending):
-            for word in _WORD.findall("I shall say what was asked, and who would answer it. "):
-                yield ReasoningDelta(word)
-                await asyncio.sleep(directions.interval / 1000)
+            thoughts = _WORD.findall("I shall say what was asked, and who would answer it. ")
+        pause = min(directions.interval / 1000, SPEAKING_SECONDS / max(1, len(thoughts) + len(words)))
+        await asyncio.sleep(directions.first / 1000)
+        for word in thoughts:
+            yield ReasoningDelta(word)
+            await asyncio.sleep(pause)
         for count, word in enumerate(words):
             if count:
-                await asyncio.sleep(directions.interval / 1000)
+                await asyncio.sleep(pause)
             yield TextDelta(word)
         if directions.ending:
             raise await self._end(directions)
-        prompt = len(request.system.split()) + sum(len(m.content.split()) for m in request.messages)
+        prompt = sum(text.count(" ") + 1 for text in (request.system, *(m.content for m in request.messages)) if text)
         yield Usage(input_tokens=prompt, output_tokens=len(words), cost_usd=0.0)
 
     async def _end(self, directions: Directions) -> ProviderError:

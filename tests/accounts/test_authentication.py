@@ -72,6 +72,9 @@ def test_a_key_in_the_url_is_refused_with_a_warning_even_beside_a_header(api):
     assert refused(response, 401, "unauthorized")
     assert "rotate" in response["Warning"]
     assert api.key not in response.content.decode()
+    hidden = api.get(f"/v1/whoami?api_key={api.key.replace('_', '%5F')}")
+    assert refused(hidden, 401, "unauthorized")
+    assert "rotate" in hidden["Warning"]
 
 
 def test_a_token_must_be_ours_of_the_right_kind_unexpired_and_whole(member, settings):

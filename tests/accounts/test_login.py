@@ -131,7 +131,18 @@ def test_a_refresh_token_gives_one_new_pair(web, member):
     assert Api(second["access"]).get("/v1/whoami").status_code == 200
     again = web.post("/v1/auth/refresh/", {"refresh": first["refresh"]})
     assert (again.status_code, again.json()["code"]) == (401, "invalid_token")
-    assert web.post("/v1/auth/refresh", {"refresh": second["refresh"]}).status_code == 200
+
+
+def test_a_refresh_token_that_comes_twice_ends_all_that_came_of_its_sign_in_and_no_other(web, member):
+    def renewed(token):
+        return web.post("/v1/auth/refresh", {"refresh": token})
+
+    first, other = (sign_in(web, member.user.email).json()["refresh"] for _ in range(2))
+    second = renewed(first).json()["refresh"]
+    third = renewed(second).json()["refresh"]
+    assert renewed(first).status_code == 401
+    assert renewed(third).status_code == 401
+    assert renewed(other).status_code == 200
 
 
 def test_a_refresh_token_ends_with_the_password_and_the_membership(web, member):

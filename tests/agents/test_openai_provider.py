@@ -8,6 +8,7 @@ import pytest
 
 from agents.events import ReasoningDelta, Status, TextDelta, Usage
 from agents.providers import provider_for
+from agents.providers.openai import Answer
 from agents.providers.base import (
     AnswerTooLong,
     FirstTokenTimeout,
@@ -310,3 +311,32 @@ def test_the_client_belongs_to_its_loop_and_ends_with_it(spec, server):
     assert first.is_closed
     assert not outbound._open
     wait_until(lambda: server.open_connections == 0)
+
+
+DEEP = b"[" * 200_000
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"error":' + DEEP, b'{"error":' + DEEP + b"]" * 200_000 + b"}", b'{"choices":' + DEEP, DEEP]
+)
+def test_a_chunk_that_is_nested_without_end_is_malformed(spec, payload):
+    for answer in (Answer(spec, "m", limit=1000) for _ in range(2)):
+        assert answer.feed(b"data: " + payload + b"\n\n") == []
+        assert type(answer.failure) is StreamMalformed
+
+
+async def test_a_refusal_that_is_nested_without_end_is_a_refusal(spec):
+    _, error = await hear_out(spec, "deep-error")
+    assert error.detail == "openai answered 500."
+
+
+def test_an_answer_that_changes_with_thinking_at_every_character_ends(spec):
+    answer = Answer(spec, "m", limit=1_000_000)
+    pair = b"".join(b'data: {"choices":[{"delta":{"%s":"x"}}]}\n\n' % kind for kind in (b"reasoning", b"content"))
+    spoken = []
+    for _ in range(10_000):
+        if answer.failure:
+            break
+        spoken += answer.feed(pair)
+    assert type(answer.failure) is StreamMalformed
+    assert len(spoken) == 1000

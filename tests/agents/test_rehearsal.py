@@ -125,3 +125,31 @@ async def test_a_stall_can_be_cancelled():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["[[rehearse:" * 18_000, "[[" * 100_000, "[[ rehearse: reason]] " * 9_000, " " * 200_000, "\n" * 199_999 + "x"],
+)
+async def test_no_message_holds_the_loop(said):
+    messages = tuple(ChatMessage("user", said) for _ in range(50))
+    request = ChatRequest("rehearsal", messages, "You are " * 20_000)
+    began = time.process_time()
+    events = provider_for(SPEC).stream(request)
+    assert isinstance(await anext(events), TextDelta | ReasoningDelta)
+    await events.aclose()
+    assert time.process_time() - began < 0.1
+
+
+async def test_a_rehearsal_of_long_pauses_ends_within_two_minutes(monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    directions = "tokens=20000 interval=60000 first=60000 after=20000 reason stall"
+    with pytest.raises(Stalled):
+        await hear(ask("rehearsal", f"[[rehearse: {directions}]]"))
+    assert len(slept) > 20_000
+    assert sum(slept) <= 120.001

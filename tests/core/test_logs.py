@@ -76,9 +76,17 @@ def test_what_is_no_secret_stays_readable(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["a-" * 200_000, "eyJ-" * 100_000, "a" * 400_000, "http://" * 60_000, "password" * 50_000, "1 " * 200_000]
+    "text", ["-eyJ" * 16_000, "a-" * 200_000, "eyJ-" * 100_000, "a" * 400_000, "http://" * 60_000, "password" * 50_000, "1 " * 200_000]
 )
 def test_no_text_makes_redaction_slow(text):
     started = time.process_time()
     redact(text)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 0.05
+
+
+def test_a_long_text_is_cut_a_traceback_at_its_beginning():
+    assert len(written("a" * 50_000)) < 11_000
+    try:
+        raise ValueError("b" * 20_000 + "\nthe end")
+    except ValueError:
+        assert "the end" in written("failed", exc_info=sys.exc_info())

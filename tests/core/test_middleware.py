@@ -58,6 +58,22 @@ def test_a_method_by_way_of_a_header_is_not_allowed(api, header):
     assert api.post("/v1/echo", {"text": "a"}, headers={header: "DELETE"}).status_code == 405
 
 
+@pytest.mark.parametrize(("encoding", "status"), [("gzip", 415), ("br, gzip", 415), ("identity", 200), ("", 200)])
+def test_a_compressed_body_is_refused(api, encoding, status):
+    response = api.post("/v1/echo", {"text": "a"}, headers={"Content-Encoding": encoding})
+    assert response.status_code == status
+    if status == 415:
+        assert response.json()["code"] == "unsupported_media_type"
+        assert response["Accept-Encoding"] == "identity"
+
+
+def test_a_long_path_is_cut_in_the_log(api, caplog):
+    with caplog.at_level(logging.INFO, "access"):
+        api.get("/" + "x" * 10_000)
+    (record,) = [record for record in caplog.records if record.name == "access"]
+    assert len(record.getMessage()) < 520
+
+
 def test_each_request_leaves_one_line_without_its_query(api, caplog):
     with caplog.at_level(logging.INFO, "access"):
         api.get("/v1/echo?limit=5", headers={"X-Request-Id": "the-id"})

@@ -1,5 +1,7 @@
 """Whatever fails, wherever: a problem with the right status, and nothing of the inside."""
 
+import time
+
 import pytest
 
 from tests.cast import Api
@@ -152,3 +154,24 @@ def test_a_query_parameter_that_does_not_fit_is_named(api, query, field):
 def test_a_query_that_fits_is_read(api):
     assert api.get("/v1/echo?limit=5").json() == {"limit": 5}
     assert api.get("/v1/echo").json() == {"limit": 20}
+
+
+@pytest.mark.parametrize(
+    ("extra", "field", "count"),
+    [
+        ({"none": [1] * 100_000}, "none", 1),
+        ({"names": [1] * 100_000}, "names", 1),
+        ({"items": [1] * 100_000}, "items", 1),
+        ({"names": [1] * 1000}, "names.0", 20),
+        ({"items": [1] * 1000}, "items.0", 50),
+        ({"choice": "x" * 100_000}, "choice", 1),
+        ({f"unknown{n}": 1 for n in range(1000)}, "unknown0", 20),
+    ],
+)
+def test_however_much_is_wrong_the_problem_is_small_and_quickly_told(api, extra, field, count):
+    started = time.process_time()
+    response = api.post("/v1/echo", {"text": "a", **extra})
+    problem = assert_problem(response, 400, "invalid")
+    assert (problem["errors"][0]["field"], len(problem["errors"])) == (field, count)
+    assert len(response.content) < 10_000
+    assert time.process_time() - started < 1

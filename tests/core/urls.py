@@ -24,6 +24,7 @@ class Body(StrictSerializer):
     flag = serializers.BooleanField(required=False)
     choice = serializers.ChoiceField(choices=["1", "two"], required=False)
     names = serializers.ListField(child=serializers.CharField(), required=False)
+    none = serializers.ListField(child=serializers.DictField(), required=False, max_length=0)
     items = Item(many=True, required=False)
     state = serializers.CharField(read_only=True)
 
