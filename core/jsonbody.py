@@ -23,6 +23,7 @@ _BAD_ESCAPE = re.compile(
     rb"\\u(?:0000|[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F])", re.DOTALL
 )
 LONGEST_KEY = 1_000  # characters
+MOST_HOLDERS = 100_000  # lists and objects in one body: each costs many times its two bytes
 
 
 class BadJSON(Invalid):
@@ -72,12 +73,12 @@ class StrictJSONParser(BaseParser):
 
 
 def _check_depth(body: bytes) -> None:
-    """Refuse deep nesting before the recursive parser sees it; in pieces, so that memory stays small."""
+    """Refuse deep or endless nesting before the recursive parser sees it; in pieces, so that memory stays small."""
     limit = settings.JSON_DEPTH_LIMIT
     if body.count(b"[") + body.count(b"{") <= limit:
         return
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quote begins or ends a string
-    depth, inside = 0, False
+    depth, brackets, inside = 0, 0, False
     for start in range(0, len(plain), _PIECE):
         parts = plain[start : start + _PIECE].split(b'"')
         steps = b"".join(parts[inside::2]).translate(_STEPS, _NO_BRACKETS)
@@ -85,6 +86,9 @@ def _check_depth(body: bytes) -> None:
         if max(levels) > limit:
             raise BadJSON(f"The body is nested more than {limit} levels deep.")
         depth = levels[-1]
+        brackets += len(steps)
+        if brackets > 2 * MOST_HOLDERS:
+            raise BadJSON(f"The body has more than {MOST_HOLDERS} lists and objects.")
         inside ^= len(parts) % 2 == 0
 
 

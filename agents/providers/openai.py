@@ -1,7 +1,7 @@
 """OpenAI-compatible providers: OpenAI, Groq, OpenRouter, Ollama, vLLM, LM Studio and their like."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import msgspec
@@ -151,18 +151,12 @@ class Answer:
                 break
             if delta is None:
                 continue
-            if more := delta.reasoning_content or delta.reasoning:
-                if held and kind is TextDelta:
+            for new, more in _said(delta):
+                if kind is not new:
                     self._say(spoken, kind, held)
                     held = ""
-                kind, held = ReasoningDelta, held + more
-            if more := delta.content or delta.refusal:
-                if held and kind is ReasoningDelta:
-                    self._say(spoken, kind, held)
-                    held = ""
-                kind, held = TextDelta, held + more
-        if held:
-            self._say(spoken, kind, held)
+                kind, held = new, held + more
+        self._say(spoken, kind, held)
         return spoken
 
     def _read(self, payload: bytes) -> _Delta | None:
@@ -210,6 +204,8 @@ class Answer:
         if len(text) > self._room:
             text = text[: self._room]
             self.failure = AnswerTooLong(f"The answer went over {self._limit:,} characters.")
+        if not text:
+            return
         self._turns += kind is not self._last
         self._last = kind
         if self._turns > MOST_TURNS:
@@ -217,8 +213,15 @@ class Answer:
             return
         self._room -= len(text)
         self._said = self._said or kind is TextDelta
-        if text:
-            spoken.append(kind(text))
+        spoken.append(kind(text))
+
+
+def _said(delta: _Delta) -> Iterator[tuple[type[TextDelta] | type[ReasoningDelta], str]]:
+    """What a delta adds, of each kind."""
+    if thought := delta.reasoning_content or delta.reasoning:
+        yield ReasoningDelta, thought
+    if text := delta.content or delta.refusal:
+        yield TextDelta, text
 
 
 class OpenAIProvider:

@@ -12,7 +12,7 @@ A directive in the person's message steers it: `[[rehearse: tokens=100 interval=
     stall          fall silent until the patience for tokens runs out
 
 A part that is none of these is named in the answer, so that a typing error does not pass for a rehearsal. Only the
-first 4,000 characters of a message are read: whatever is sent, an answer costs little, for it is made on the event loop.
+first 4,000 characters of a message are read: an answer is made on the event loop, and must cost little.
 """
 
 import asyncio

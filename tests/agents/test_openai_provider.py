@@ -8,7 +8,6 @@ import pytest
 
 from agents.events import ReasoningDelta, Status, TextDelta, Usage
 from agents.providers import provider_for
-from agents.providers.openai import Answer
 from agents.providers.base import (
     AnswerTooLong,
     FirstTokenTimeout,
@@ -16,11 +15,13 @@ from agents.providers.base import (
     ProviderRateLimited,
     ProviderUnauthorized,
     ProviderUnavailable,
+    QuotaExhausted,
     Stalled,
     StreamCut,
     StreamMalformed,
     UnknownModel,
 )
+from agents.providers.openai import Answer
 from core import outbound
 from tests.agents.conftest import ask
 from tests.servers.openai_scripts import TEXT
@@ -143,7 +144,7 @@ async def test_what_was_said_before_a_failure_is_kept(spec, model, said, kind):
         ("status:404", ProviderError, False),
         ("status:413", ProviderError, False),
         ("status:429", ProviderRateLimited, True),
-        ("quota", ProviderRateLimited, False),
+        ("quota", QuotaExhausted, False),
         ("status:500", ProviderUnavailable, True),
         ("status:529", ProviderUnavailable, True),
         ("status-html:502", ProviderUnavailable, True),

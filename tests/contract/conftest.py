@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import httpx
 import pytest
 from django.contrib.auth.hashers import make_password
 from rest_framework_simplejwt.tokens import RefreshToken, Token
@@ -85,7 +86,7 @@ def _someone(workspace: Workspace, companion: Companion, name: str, role: Role =
 def signed(token: Token, actor: Actor) -> Token:
     """The token with what ours say of a person."""
     token["user_id"], token["workspace_id"] = str(actor.user.pk), str(actor.workspace.pk)
-    token["stamp"] = login.stamp(actor.user)
+    token["stamp"], token["family"] = login.stamp(actor.user), token["jti"]
     return token
 
 
@@ -132,3 +133,19 @@ def live(upstream: OpenAIServer) -> Iterator[Stack]:
     }
     with running(env=env, scheduler=False) as stack:
         yield stack
+
+
+@pytest.fixture(scope="package")
+def http(live: Stack) -> Iterator[httpx.Client]:
+    """The member's client; when all is done, no process may have logged a fault of its own."""
+    told = {name: len(live.log(name)) for name in ("web1", "worker1")}
+    with httpx.Client(base_url=live.base_url, headers=live.headers, trust_env=False, timeout=30) as client:
+        yield client
+    for name, length in told.items():
+        assert "Traceback" not in (log := live.log(name)[length:]), log[log.index("Traceback") - 500 :][:3000]
+
+
+@pytest.fixture(scope="package")
+def key(live: Stack) -> str:
+    """The member's key."""
+    return live.demo["keys"]["secret"]

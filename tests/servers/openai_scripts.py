@@ -162,6 +162,11 @@ async def huge_error(wire: Wire) -> None:
     await wire.whole(400, error("x" * 30_000))
 
 
+async def deep_error(wire: Wire) -> None:
+    """A refusal that is nested deeper than a parser goes."""
+    await wire.whole(500, b'{"error":' + b"[" * 60_000)
+
+
 async def endless_error(wire: Wire) -> None:
     """A refusal whose body never ends."""
     await wire.head(500, "application/json")
@@ -297,7 +302,7 @@ SCRIPTS: dict[str, Callable[..., Awaitable[None]]] = {
     for script in (
         split_bytes, crlf, pings, ping_forever, cut, ends_early, no_done, cut_after_finish, hang_after_finish, late_end,
         malformed, wrong_types, error_event, error_first, status, status_html, flaky, missing, quota, echo_key,
-        huge_error, endless_error, redirect, slow_head, slow_first, stall, giant, endless, endless_line,
+        huge_error, deep_error, endless_error, redirect, slow_head, slow_first, stall, giant, endless, endless_line,
         reasoning, tool_calls, no_usage, ends_with, no_stream_options, not_streamed, json_page, web_page, odd_text,
         not_http, hang_up,
     )
