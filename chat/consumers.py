@@ -244,17 +244,15 @@ def code_of(error: Exception) -> int:
 
 def begin(actor: Actor, session_id: UUID, frame: dict[str, Any]) -> tuple[Run, Any]:
     """Start the run that answers a message frame."""
-    body = MessageFrame(data=frame)
-    body.is_valid(raise_exception=True)
+    body = MessageFrame.read(frame)
     # Read anew: since the socket was opened the session may have been deleted.
-    return inbound.begin(actor, body.validated_data, conversations.get(session_id, by=actor))
+    return inbound.begin(actor, body, conversations.get(session_id, by=actor))
 
 
 def own_run(actor: Actor, frame: dict[str, Any], session_id: UUID) -> Run:
     """The run of this session that a cancel frame names."""
-    body = CancelFrame(data=frame)
-    body.is_valid(raise_exception=True)
-    run = runs.get(body.validated_data["run_id"], by=actor)
+    body = CancelFrame.read(frame)
+    run = runs.get(body["run_id"], by=actor)
     if run.conversation_id != session_id:
         raise runs.UnknownRun("No such run in this session.")
     return run
@@ -262,10 +260,9 @@ def own_run(actor: Actor, frame: dict[str, Any], session_id: UUID) -> Run:
 
 def to_resume(session_id: UUID, frame: dict[str, Any]) -> tuple[Run | None, int]:
     """The run that a resume frame is about, the session's last, and the number after which it goes on."""
-    body = ResumeFrame(data=frame)
-    body.is_valid(raise_exception=True)
+    body = ResumeFrame.read(frame)
     run = Run.objects.select_related("conversation").filter(conversation=session_id).order_by("-active", "-id").first()
-    after = body.validated_data["after"]
+    after = body["after"]
     if run is not None and after > inbound.highest_cursor(run):
         raise Invalid.field("after", "No event of this session has this number.", "bad_cursor")
     return run, after

@@ -1,6 +1,7 @@
 """Serializers that take what they were promised: no unknown fields, and no value coerced to another type."""
 
 import re
+import threading
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -54,8 +55,24 @@ class _Strict(serializers.Serializer[Any]):
         """What else must hold of the raw values."""
 
 
+_made = threading.local()
+
+
 class StrictSerializer(_Strict):
     """Of a JSON body: `"1"` is no number, `"true"` no truth, and 5 no text."""
+
+    @classmethod
+    def read(cls, body: Any) -> dict[str, Any]:
+        """The validated body; raises ValidationError that names what does not fit.
+
+        Each thread makes one serializer and keeps it: making one copies all of its fields, which was a tenth of what a
+        request cost. Validation leaves nothing behind in it.
+        """
+        if not hasattr(_made, "by_class"):
+            _made.by_class = {}
+        reader = _made.by_class.get(cls) or _made.by_class.setdefault(cls, cls())
+        values: dict[str, Any] = reader.run_validation(body)
+        return values
 
     def _check_values(self, data: Mapping[str, Any]) -> None:
         errors = {

@@ -74,10 +74,9 @@ class SessionsView(APIView):
     @idempotent
     def post(self, request: Request) -> Response:
         """Begin a session in which nothing is said yet."""
-        body = SessionRequest(data=request.data)
-        body.is_valid(raise_exception=True)
-        companion = companions.find(actor_of(request), body.validated_data["companion"])
-        made = conversations.create(companion, by=actor_of(request), title=body.validated_data.get("title", ""))
+        body = SessionRequest.read(request.data)
+        companion = companions.find(actor_of(request), body["companion"])
+        made = conversations.create(companion, by=actor_of(request), title=body.get("title", ""))
         return Response(SessionOut(made).data, status=201)
 
 
@@ -110,10 +109,9 @@ class SessionView(APIView):
     )
     def patch(self, request: Request, session_id: UUID) -> Response:
         """Rename the session, archive it or bring it back."""
-        body = SessionChange(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = SessionChange.read(request.data)
         found = conversations.get(session_id, by=actor_of(request))
-        return Response(SessionOut(conversations.change(found, **body.validated_data)).data)
+        return Response(SessionOut(conversations.change(found, **body)).data)
 
     @extend_schema(parameters=[DeleteQuery], responses={204: None, **problems(*GUARDED, 404)}, tags=["sessions"])
     def delete(self, request: Request, session_id: UUID) -> HttpResponse:

@@ -88,9 +88,7 @@ class ChatView(APIView):
     @extend_schema(request=ChatRequest, responses=schema.CHAT, examples=schema.CHAT_EXAMPLES, tags=["chat"])
     def post(self, request: Request) -> HttpResponseBase:
         """Say something to a companion; the answer comes as one JSON body or as server-sent events."""
-        body = self.request_serializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        said = body.validated_data
+        said = self.request_serializer.read(request.data)
         return self.answer(request, said, said.get("companion"))
 
     def answer(self, request: Request, said: dict[str, Any], companion_type: str | None) -> HttpResponseBase:
@@ -120,9 +118,7 @@ class CompanionChatView(ChatView):
     @extend_schema(request=MessageRequest, responses=schema.CHAT, tags=["chat"])
     def post(self, request: Request, type: str = "") -> HttpResponseBase:
         """Say something to the companion of this type."""
-        body = self.request_serializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        return self.answer(request, body.validated_data, type)
+        return self.answer(request, self.request_serializer.read(request.data), type)
 
 
 class RunView(APIView):
