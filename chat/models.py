@@ -107,6 +107,9 @@ class Run(models.Model):
     state = models.CharField(max_length=20, choices=RunState, default=RunState.QUEUED)
     active = models.BooleanField(default=True)
     attempt = models.PositiveSmallIntegerField(default=0)
+    given_back = models.PositiveSmallIntegerField(
+        default=0, help_text="Attempts that a stopping worker gave back: they are no deaths."
+    )
     seq_base = models.BigIntegerField(default=0)
     seq = models.BigIntegerField(default=0)
     draft = models.JSONField(default=list, help_text="Parts of the answer so far.")

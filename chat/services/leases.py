@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
 from agents.providers.base import ChatMessage
@@ -79,7 +80,7 @@ class Outcome:
 
 # The two ways to be ready have an index each; one statement with OR would use neither.
 _QUEUED = "state = 'queued' AND active AND not_before <= clock_timestamp()"
-_LAPSED = "state = 'running' AND lease_until < clock_timestamp() AND attempt < %(attempts)s"
+_LAPSED = "state = 'running' AND lease_until < clock_timestamp() AND attempt - given_back < %(attempts)s"
 _CLAIM = """
 WITH ready AS (
     SELECT id FROM chat_run WHERE {ready} AND id <> ALL(%(held)s){unless}
@@ -285,7 +286,7 @@ def release(held: Iterable[tuple[UUID, int]]) -> int:
     given = 0
     for run_id, attempt in held:
         given += Run.objects.filter(pk=run_id, attempt=attempt, state=RunState.RUNNING).update(
-            state=RunState.QUEUED, not_before=Now(), lease_until=None
+            state=RunState.QUEUED, not_before=Now(), lease_until=None, given_back=F("given_back") + 1
         )
         runs.ring(run_id)
     return given
@@ -293,9 +294,9 @@ def release(held: Iterable[tuple[UUID, int]]) -> int:
 
 def buried(limit: int = 100) -> list[Outcome]:
     """Outcomes for runs whose last permitted attempt died: they end as failed, with what was said kept."""
-    dead = Run.objects.filter(state=RunState.RUNNING, lease_until__lt=Now(), attempt__gte=settings.RUN_MAX_ATTEMPTS)[
-        :limit
-    ]
+    dead = Run.objects.filter(
+        state=RunState.RUNNING, lease_until__lt=Now(), attempt__gte=F("given_back") + settings.RUN_MAX_ATTEMPTS
+    )[:limit]
     return [
         Outcome(
             run_id=run.pk,
@@ -308,7 +309,7 @@ def buried(limit: int = 100) -> list[Outcome]:
             provider=run.provider,
             model=run.model,
             error_code="gave_up",
-            error_message=f"The run's worker died {run.attempt} times; it is not tried again.",
+            error_message=f"The run's worker died {run.attempt - run.given_back} times; it is not tried again.",
         )
         for run in dead
     ]

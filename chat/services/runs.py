@@ -124,9 +124,9 @@ message AS (
     INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, model, provider, metadata)
     VALUES (%(message)s, %(workspace)s, %(conversation)s, %(role)s, %(content)s, %(parts)s::jsonb, '', '',
         %(metadata)s::jsonb))
-INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, message_id, state, active, attempt, seq_base, seq,
-    draft, companion_type, provider, model, worker, error_code, error_message)
-VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(message)s, %(state)s, %(active)s, 0, 0, 0,
+INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, message_id, state, active, attempt, given_back,
+    seq_base, seq, draft, companion_type, provider, model, worker, error_code, error_message)
+VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(message)s, %(state)s, %(active)s, 0, 0, 0, 0,
     '[]'::jsonb, %(companion_type)s, %(provider)s, %(model)s, '', '', '')
 """
 

@@ -177,6 +177,17 @@ def test_a_released_run_is_ready_for_another_worker_at_once(say):
     assert leases.release([(run.pk, 1)]) == 0
 
 
+def test_a_run_given_back_is_no_death(say, settings):
+    settings.RUN_MAX_ATTEMPTS = 1
+    run = say("Hello")
+    [claim] = take()
+    leases.release([(claim.run_id, claim.attempt)])
+    take()
+    assert leases.buried() == []
+    lapse(run)
+    assert [outcome.error_code for outcome in leases.buried()] == ["gave_up"]
+
+
 def test_cancelling_a_run_that_waits_ends_it_and_moves_the_line(say, member):
     first = say("One")
     second = say("Two", into=first.conversation, on_conflict=OnConflict.QUEUE)
