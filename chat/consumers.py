@@ -43,6 +43,10 @@ FRAME_LIMIT = 1_000_000
 BEGINNINGS = (RunStarted, RunRestarted)
 
 
+class Left(Exception):
+    """The client has left; there is nobody to tell anything."""
+
+
 class SameOrigin(OriginValidator):  # type: ignore[misc]  # Channels is not typed
     """Refuses a page of another origin; a program sends no Origin, and no cookie is read that it could abuse."""
 
@@ -168,6 +172,8 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                         frames = encode.frames(event)
                         for frame in frames:
                             await self._send(seq if frame is frames[-1] else None, frame)
+        except Left:
+            return
         except Exception as error:  # noqa: BLE001  the outermost loop of what is sent
             await self._refuse(error)
 
@@ -199,11 +205,15 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             told = problems.fault()
         errors = [asdict(one) for one in told.errors]
         body = {"code": told.code, "message": told.detail, "retryable": told.status >= 500, "errors": errors}
-        await self._send(None, ("error", {**body, **told.extra}))
+        with contextlib.suppress(Left):
+            await self._send(None, ("error", {**body, **told.extra}))
 
     async def _send(self, seq: int | None, frame: Frame) -> None:
         name, data = frame
-        await self.send(json.dumps({"id": seq, "event": name, "data": data}, ensure_ascii=False))
+        try:
+            await self.send(json.dumps({"id": seq, "event": name, "data": data}, ensure_ascii=False))
+        except (OSError, RuntimeError) as error:  # what servers raise for a client that has left
+            raise Left from error
 
 
 def credential(scope: dict[str, Any]) -> Callable[[], Actor]:

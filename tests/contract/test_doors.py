@@ -174,7 +174,7 @@ async def test_who_leaves_a_socket_in_mid_answer_is_no_fault_of_ours(live, token
     told = len(live.log("web1"))
 
     async def leave(_: int) -> None:
-        async with socket(live, reader.session_id, tokens["mine"]) as opened:
+        async with socket(live, reader.session_id, tokens["mine"], close_timeout=0.1) as opened:
             await opened.send('{"type": "resume"}')
             await answer_to(opened, "delta")
 
