@@ -285,7 +285,7 @@ def test_sessions_deleted_in_mid_answer_end_their_streams_and_leave_nothing(http
         return reader
 
     with ThreadPoolExecutor(8) as pool:
-        readers = list(pool.map(delete, range(16)))
+        readers = list(pool.map(delete, range(24)))
     for reader in readers:
         gone = "SELECT count(*) FROM chat_message WHERE conversation_id = %s"
         assert live.sql(gone, reader.session_id) == [(0,)]

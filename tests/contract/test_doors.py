@@ -1,5 +1,6 @@
 """Streams and WebSockets of the real web process open for the session's own person only."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -165,4 +166,22 @@ async def test_a_path_that_is_no_session_opens_no_socket(live, tokens):
             async with socket(live, path, tokens["mine"]) as opened:
                 await opened.recv()
         assert "500" not in str(refused.value)
-    assert "No route" not in live.log("web1")
+
+
+async def test_who_leaves_a_socket_in_mid_answer_is_no_fault_of_ours(live, tokens):
+    """A hundred leave while tokens come fast, so that some of them are gone just when one is sent."""
+    reader = ask(live.base_url, tokens["mine"], {"message": "Hello", "model": "t20000-i2"}, until=5)
+    told = len(live.log("web1"))
+
+    async def leave(_: int) -> None:
+        async with socket(live, reader.session_id, tokens["mine"], close_timeout=0.1) as opened:
+            await opened.send('{"type": "resume"}')
+            await answer_to(opened, "delta")
+
+    for _ in range(4):
+        await asyncio.gather(*(leave(number) for number in range(25)))
+    async with socket(live, reader.session_id, tokens["mine"]) as opened:
+        await opened.send(json.dumps({"type": "cancel", "run_id": reader.run_id}))
+        await opened.send('{"type": "resume"}')
+        await answer_to(opened, "done")
+    assert "Traceback" not in (log := live.log("web1")[told:]), log[log.index("Traceback") - 300 :][:3000]
