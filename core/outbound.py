@@ -42,20 +42,20 @@ class _Transport(AiohttpTransport):
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """The trusted authorities, read once: loading them takes longer than a whole request."""
     return httpx.create_ssl_context(trust_env=False)
 
 
 def _session() -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=_tls())
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=tls())
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
 
 async def _lifetime() -> AsyncGenerator[httpx.AsyncClient]:
     """Yields a client, and closes it when the loop shuts down its asynchronous generators, as `asyncio.run` does."""
     client = httpx.AsyncClient(
-        transport=_Transport(client=_session, verify=_tls()),
+        transport=_Transport(client=_session, verify=tls()),
         trust_env=False,
         follow_redirects=False,
         timeout=None,
