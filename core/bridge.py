@@ -19,22 +19,30 @@ from django.db import connection
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_pool: ThreadPoolExecutor | None = None
+_pools: dict[str, ThreadPoolExecutor] = {}
 
 
-def pool() -> ThreadPoolExecutor:
-    """This process's threads for synchronous work."""
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(settings.WEB_THREADS, thread_name_prefix="bridge")
-    return _pool
+def pool(name: str = "bridge", size: int | None = None) -> ThreadPoolExecutor:
+    """This process's threads for synchronous work, by default those that every request and every claim shares."""
+    if name not in _pools:
+        _pools[name] = ThreadPoolExecutor(size or settings.WEB_THREADS, thread_name_prefix=name)
+    return _pools[name]
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The function's result, run in a thread of the pool with a sound database connection."""
+    return await _run(pool(), function, *args, **kwargs)
+
+
+async def in_slow_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `in_thread`, for what may take its time, such as tools: it keeps nobody else waiting for a thread."""
+    return await _run(pool("slow", settings.TOOL_THREADS), function, *args, **kwargs)
+
+
+async def _run(threads: ThreadPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     context = contextvars.copy_context()
     return await asyncio.get_running_loop().run_in_executor(
-        pool(), lambda: context.run(lambda: guarded(function, *args, **kwargs))
+        threads, lambda: context.run(lambda: guarded(function, *args, **kwargs))
     )
 
 
