@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -19,7 +19,7 @@ _SECRET_WORD = (
     r"(?:password|passwd|secret|(?:api|access|private)[_-]?key|authorization|cookie|credential"
     r"|(?:access|refresh|auth|bearer|csrf|session|id)[_-]?token)"
 )
-_is_secret_name = re.compile(rf"{_SECRET_WORD}|^(?:token|access|refresh|ticket)$", re.IGNORECASE).search
+_secret_name = re.compile(rf"{_SECRET_WORD}|^(?:token|access|refresh|ticket)$", re.IGNORECASE)
 _IN_TEXT = re.compile(  # every part begins with fixed characters or is bounded, so that no text makes it slow
     # our own keys and the common ones of providers; a JSON web token
     r"(?P<key>\b(?:[sp]k_(?:live|test)_|at_cs_|sk-|gsk_|xox[abp]-|ghp_|AKIA)[A-Za-z0-9_-]{8,})"
@@ -55,15 +55,25 @@ def bind(**fields: str) -> None:
         held.update(fields)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether what stands under this name is a secret."""
+    return _secret_name.search(name) is not None
+
+
+def mask(text: str, hide: Callable[[str], str]) -> str:
+    """The text with each thing in it that looks like a secret replaced by what `hide` makes of it."""
+    return _IN_TEXT.sub(lambda match: _masked(match, hide), text) if len(text) >= SHORTEST else text
+
+
 def redact(value: Any) -> Any:
     """The value without the secrets in it: those under a telling name, and those that look like one."""
     if isinstance(value, str):
         if len(value) > LONGEST:
             value = value[:LONGEST] + "…"
-        return _IN_TEXT.sub(_masked, value) if len(value) >= SHORTEST else value
+        return mask(value, lambda _: REDACTED)
     if isinstance(value, Mapping):
         return {
-            str(name): REDACTED if _is_secret_name(str(name)) and inner is not None else redact(inner)
+            str(name): REDACTED if is_secret_name(str(name)) and inner is not None else redact(inner)
             for name, inner in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
@@ -125,14 +135,14 @@ _LOGGERS = {
 }
 
 
-def _masked(match: re.Match[str]) -> str:
-    groups = match.groupdict()
+def _masked(match: re.Match[str], hide: Callable[[str], str]) -> str:
+    groups, whole = match.groupdict(), match[0]
     if before := groups["name"] or groups["cookie"]:
-        return f"{before}{REDACTED}"
-    if groups["scheme"]:
-        return f"{groups['scheme']} {REDACTED}"
-    if groups["url"]:
-        return f"{groups['url']}:{REDACTED}@"
+        return f"{before}{hide(whole[len(before) :])}"
+    if scheme := groups["scheme"]:
+        return f"{scheme} {hide(whole[len(scheme) :].lstrip())}"
+    if url := groups["url"]:
+        return f"{url}:{hide(whole[len(url) + 1 : -1])}@"
     if groups["key"]:
-        return f"{match[0][:6]}{REDACTED}"
-    return REDACTED
+        return f"{whole[:6]}{hide(whole)}"
+    return hide(whole)

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
 
-from core import ids, logs, problems
+from core import ids, ledger, logs, problems
 from core.errors import DomainError, Invalid, NotFound
 from core.problems import Problem
 
@@ -47,7 +47,8 @@ class RequestContext:
         request_id = inbound if _REQUEST_ID.fullmatch(inbound) else str(ids.new())
         request.request_id = request_id  # type: ignore[attr-defined]
         request.response_headers = {}  # type: ignore[attr-defined]
-        with logs.context(request_id=request_id):
+        came_from = ledger.came_from(ip=request.META.get("REMOTE_ADDR") or "", request_id=request_id)
+        with logs.context(request_id=request_id), came_from:
             response = _refusal(request) or self.get_response(request)
             _finish(request, response)
             log.log(
