@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from typing import ClassVar
+from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
 
-from accounts.querysets import ApiKeyQuerySet, MembershipQuerySet, WorkspaceQuerySet
+from accounts.querysets import ApiKeyQuerySet, GroupQuerySet, MembershipQuerySet, WorkspaceQuerySet
 from core import ids
 
 
@@ -40,6 +41,10 @@ class Workspace(models.Model):
     default_model = models.CharField(max_length=200, blank=True, help_text="Used where nobody chose a model.")
     allow_fallback = models.BooleanField(
         default=False, help_text="Answer with another model where the one asked for is not to be had."
+    )
+    frozen = models.BooleanField(default=False, help_text="The kill switch: while it is set, no action runs.")
+    break_glass = models.BooleanField(
+        default=False, help_text="An admin may decide alone in an emergency, with a reason; everybody is told."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -76,6 +81,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=200, blank=True)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
+    same_person_as = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="second_accounts",
+        help_text="The person's first account, where this is a second one: they countersign nothing of each other.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -89,6 +102,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def identity(self) -> UUID:
+        """The person behind the account: the id of their first one."""
+        return self.same_person_as_id or self.id
 
 
 class Membership(models.Model):
@@ -108,6 +126,24 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.workspace_id} as {self.role}"
+
+
+class Group(models.Model):
+    """People of a workspace who are asked together, such as those on call."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="groups")
+    name = models.CharField(max_length=100)
+    members = models.ManyToManyField(User, blank=True, related_name="approver_groups")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = GroupQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_group_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class KeyKind(models.TextChoices):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 if TYPE_CHECKING:
-    from accounts.models import Actor, ApiKey, Membership, Workspace
+    from accounts.models import Actor, ApiKey, Group, Membership, Workspace
 
 
 class WorkspaceQuerySet(models.QuerySet["Workspace"]):
@@ -33,3 +33,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """The caller's own keys; an admin sees the workspace's."""
         keys = self.filter(workspace=actor.workspace)
         return keys if actor.may() else keys.filter(user=actor.user)
+
+
+class GroupQuerySet(models.QuerySet["Group"]):
+    """Groups of approvers."""
+
+    def visible_to(self, actor: Actor) -> GroupQuerySet:
+        """The groups of the caller's workspace."""
+        return self.filter(workspace=actor.workspace)

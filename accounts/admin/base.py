@@ -1,35 +1,36 @@
 """What every page of the admin keeps to: rows of the staff member's workspaces, and writes as their role allows."""
 
+import datetime
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.admin import RelatedFieldListFilter, ShowFacets
+from django.contrib.admin import RelatedFieldListFilter, ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin import scope
 from accounts.admin.forms import LinesField, ScopedForm
+from accounts.admin.lists import NewestFirst, Pages
 from accounts.models import Role
+from core import ids
 from core.errors import DomainError
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
-    from django.contrib.admin.views.main import ChangeList
 
     Admin = ModelAdmin[models.Model]
 else:
     from unfold.admin import ModelAdmin as Admin
-    from unfold.views import ChangeList
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -56,6 +57,24 @@ class RelatedFilter(RelatedFieldListFilter):
         ordering = self.field_admin_ordering(field, request, model_admin)
         limit = {"pk__in": rows.order_by().values("pk")}
         return list(field.get_choices(include_blank=False, ordering=ordering, limit_choices_to=limit))
+
+
+class SinceFilter(SimpleListFilter):
+    """Rows of the last hours, found by their ids."""
+
+    title = "when"
+    parameter_name = "since"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The spans, in hours."""
+        return [("1", "Last hour"), ("24", "Last 24 hours"), ("168", "Last 7 days")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """The rows within the span."""
+        hours = self.value()
+        if hours not in ("1", "24", "168"):
+            return queryset
+        return queryset.filter(pk__gte=ids.first_since(timezone.now() - datetime.timedelta(hours=int(hours))))
 
 
 class ScopedAdmin(Admin):
@@ -226,19 +245,11 @@ class ScopedAdmin(Admin):
         return TemplateResponse(request, "admin/ask.html", context)
 
 
-class NewestFirst(ChangeList):
-    """A list in the order of its ids, whatever the address asks for: others have no index."""
-
-    def get_ordering(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> list[Any]:
-        """The newest first."""
-        return ["-pk"]
-
-
 class RecordAdmin(ScopedAdmin):
     """Pages of what was recorded: to be read, never written, in tables too big to count or sort at will."""
 
     writes = frozenset()
-    paginator = InfinitePaginator
+    paginator = Pages
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     sortable_by = ()

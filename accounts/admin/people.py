@@ -1,21 +1,25 @@
 """Workspaces, people and their memberships in the admin."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth.models import Group
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin import scope
-from accounts.admin.base import RelatedFilter, ScopedAdmin, badge
+from accounts.admin.base import RelatedFilter, ScopedAdmin, badge, on_page
 from accounts.admin.forms import ScopedForm
 from accounts.models import Membership, Role, User, Workspace
-from accounts.services import members
+from accounts.services import members, workspaces
+from core import ledger
+from core.errors import DomainError
 
 if TYPE_CHECKING:
     from django.contrib.auth import forms as auth_forms
@@ -31,17 +35,31 @@ else:
 admin.site.unregister(Group)  # roles in workspaces say who may do what
 
 
+class ReasonForm(forms.Form):
+    """Why something is switched."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=workspaces.LONGEST_REASON,
+        help_text="The log is told.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+
 @admin.register(Workspace)
 class WorkspaceAdmin(ScopedAdmin):
     """Workspaces are made and rated by operators; their admins say how they answer. Their end is no click."""
 
     in_workspace = "pk"
     writes = frozenset({"change"})
-    list_display = ("name", "slug", "tier", "default_model", "allow_fallback", "created_at")
-    list_filter = ("tier",)
+    managers = (Role.MANAGER, Role.ADMIN)
+    list_display = ("name", "slug", "tier", "running", "default_model", "allow_fallback", "created_at")
+    list_filter = ("tier", "frozen")
     search_fields = ("name", "slug")
     ordering = ("name",)
-    fields = ("name", "slug", "tier", "default_model", "allow_fallback", "created_at")
+    fields = ("name", "slug", "tier", "running", "default_model", "allow_fallback", "break_glass", "created_at")
+    told = ("name", "slug", "tier", "default_model", "allow_fallback", "break_glass")  # what the log is told of
+    actions_detail = ("freeze", "unfreeze")
 
     def workspace_of(self, row: Any) -> Any:
         """The row itself."""
@@ -53,7 +71,65 @@ class WorkspaceAdmin(ScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """What only an operator may set."""
-        return ("created_at",) if scope.sees_all(request) else ("slug", "tier", "created_at")
+        never = ("running", "created_at")
+        return never if scope.sees_all(request) else ("slug", "tier", *never)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """The way out of the state that the workspace is in; to let actions run again is an admin's."""
+        row: Any = self.get_object(request, unquote(str(object_id)))
+        frozen = row is not None and row.frozen
+        if frozen and not self.allows(request, row, Role.ADMIN):
+            return []
+        wanted = "_unfreeze" if frozen else "_freeze"
+        return [one for one in super().get_actions_detail(request, object_id) if one.action_name.endswith(wanted)]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Store it, and tell the log what became other."""
+        before = Workspace.objects.filter(pk=obj.pk).values(*self.told).first()
+        super().save_model(request, obj, form, change)
+        after = {name: getattr(obj, name) for name in self.told}
+        user = request.user
+        if before != after and isinstance(user, User):
+            who = ledger.person(user.pk, label=str(user))
+            type_ = "workspace.changed" if change else "workspace.created"
+            told = {"before": before, "after": after}
+            ledger.record(
+                ledger.Entry(type=type_, workspace_id=obj.pk, who=who, target=("workspace", obj.pk), data=told)
+            )
+
+    @on_page("Freeze: no action runs", "ac_unit", danger=True)
+    def freeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then let no action run."""
+        text = (
+            "No action of this workspace starts until an admin lets them run again. What runs just now is not stopped."
+        )
+        return self._switch(request, object_id, workspaces.freeze, "Freeze the workspace", text)
+
+    @on_page("Let actions run again", "play_arrow")
+    def unfreeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then let actions run again."""
+        text = "Approved actions whose time is not over start at once."
+        return self._switch(request, object_id, workspaces.unfreeze, "Let actions run again", text)
+
+    @badge("Actions", {"run": "success", "frozen": "danger"})
+    def running(self, workspace: Workspace) -> str:
+        """Whether actions run."""
+        return "frozen" if workspace.frozen else "run"
+
+    def _switch(
+        self, request: HttpRequest, object_id: str, service: Callable[..., bool], title: str, text: str
+    ) -> HttpResponse:
+        workspace = self.one(request, object_id)
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method != "POST" or not form.is_valid():
+            return self.ask(request, workspace, title, text=text, button=title, form=form)
+        try:
+            service(by=scope.actor(request, workspace), reason=form.cleaned_data["reason"])
+        except DomainError as error:
+            self.message_user(request, error.detail, messages.ERROR)
+        else:
+            self.message_user(request, "Done.", messages.SUCCESS)
+        return HttpResponseRedirect(self.page_of(workspace.pk))
 
 
 class NewUserForm(UserCreationForm):

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.hashers import check_password, make_password
@@ -9,7 +10,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.crypto import constant_time_compare, salted_hmac
 from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.tokens import RefreshToken
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+from rest_framework_simplejwt.utils import aware_utcnow, datetime_to_epoch
 
 from accounts.models import Actor, Membership, User
 from accounts.services import callers
@@ -17,6 +19,9 @@ from core import valkey
 from core.errors import Unauthorized
 
 log = logging.getLogger(__name__)
+
+FRESH = timedelta(minutes=5)
+"""How long a password that was typed counts as typed just now."""
 
 
 class LoginFailed(Unauthorized):
@@ -56,7 +61,7 @@ def sign_in(email: str, password: str, *, workspace: str = "") -> Tokens:
         raise LoginFailed
     User.objects.filter(pk=user.pk).update(last_login=Now())
     log.info("login", extra={"actor": str(user.pk), "workspace": str(membership.workspace_id)})
-    return _issue(Actor(user, membership.workspace, membership))
+    return _issue(Actor(user, membership.workspace, membership), typed_at=datetime_to_epoch(aware_utcnow()))
 
 
 def renew(refresh: str) -> Tokens:
@@ -68,11 +73,12 @@ def renew(refresh: str) -> Tokens:
         claims = RefreshToken(refresh)  # type: ignore[arg-type]  # its stubs want its own Token
         actor = callers.by_member(UUID(claims["user_id"]), UUID(claims["workspace_id"]))
         told, token_id, family = claims["stamp"], claims["jti"], claims["family"]
+        typed_at = int(claims.get("auth_time", 0))
     except (TokenError, KeyError, ValueError, AttributeError):
         raise RefreshRefused from None
     if actor is None or not constant_time_compare(told, stamp(actor.user)) or not _first_use(token_id, family):
         raise RefreshRefused
-    return _issue(actor, family)
+    return _issue(actor, family, typed_at=typed_at)
 
 
 def stamp(user: User) -> str:
@@ -80,11 +86,21 @@ def stamp(user: User) -> str:
     return salted_hmac("accounts.tokens", user.password).hexdigest()[:16]
 
 
-def _issue(actor: Actor, family: str = "") -> Tokens:
+def is_fresh(token: str) -> bool:
+    """Whether the token descends from a password typed within FRESH; a key never does."""
+    try:
+        typed_at = int(AccessToken(token)["auth_time"])  # type: ignore[arg-type]  # its stubs want its own Token
+    except (TokenError, KeyError):
+        return False
+    return datetime_to_epoch(aware_utcnow() - FRESH) <= typed_at
+
+
+def _issue(actor: Actor, family: str = "", *, typed_at: int) -> Tokens:
     refresh = RefreshToken()
     refresh["user_id"] = str(actor.user.pk)
     refresh["workspace_id"] = str(actor.workspace.pk)
     refresh["stamp"] = stamp(actor.user)
+    refresh["auth_time"] = typed_at  # renewing is no typing: this stays
     refresh["family"] = family or refresh["jti"]  # the sign-in that it descends from
     access = refresh.access_token
     return Tokens(str(access), str(refresh), int(access.lifetime.total_seconds()), actor)
