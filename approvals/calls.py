@@ -1,0 +1,63 @@
+"""What policy judges: a call that an agent wants to make, as plain data."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The person behind a run; `role` is empty where they belong to the workspace no more."""
+
+    id: UUID
+    email: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call and all that rules may ask of it. `agent` is its slug, `companion` its type or empty."""
+
+    workspace_id: UUID
+    tier: str
+    tool: str
+    risk: str
+    arguments: dict[str, Any]
+    agent: str
+    agent_id: UUID
+    autonomy: str
+    companion: str = ""
+    person: Person | None = None
+    run_id: UUID | None = None
+    session_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastCall:
+    """A call that was judged before, with the verdict (`allow`, `ask` or `deny`) that it got."""
+
+    call: Call
+    verdict: str
+    policy: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One entry of what was said, as plain text."""
+
+    role: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What people who decide see beside a request: who asked, and what was said before."""
+
+    title: str
+    person: str = ""
+    said: list[Said] = field(default_factory=list)
+    run_state: str = ""
+    calls: list[dict[str, str]] = field(default_factory=list)
