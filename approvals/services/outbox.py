@@ -1,0 +1,150 @@
+"""The outbox: what is to be told outside is a row of the transaction that it tells of; a worker delivers it later.
+
+A row is claimed for a while, sent, and settled. A worker that dies between the last two leaves it to be sent once
+more, so that everything arrives at least once, always under the same id.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from approvals.models import OutboxItem
+from approvals.services import webhooks
+from core import queue
+
+DELIVER = "approvals.deliver"
+WEBHOOK, EMAIL = "webhook", "email"
+LEASE = timedelta(minutes=2)  # longer than any delivery takes
+KEPT = timedelta(days=30)
+# Seconds before each further attempt, as Standard Webhooks proposes them: ten attempts within about three days.
+DELAYS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+JITTER = 0.2
+PRUNED_AT_ONCE = 5_000
+
+_ring = queue.doorbell(DELIVER)
+_OPEN = Q(done_at=None, failed_at=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A claimed row: what to send where, and which attempt this is. `url` is empty where nobody wants it any more."""
+
+    id: UUID
+    workspace_id: UUID
+    topic: str
+    type: str
+    target: str
+    payload: dict[str, Any]
+    created_at: datetime
+    attempt: int
+    url: str = ""
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an attempt; `final` is a failure that no repetition mends, `gone` one that ends the endpoint."""
+
+    ok: bool
+    status_code: int | None = None
+    error: str = ""
+    retry_after: float = 0.0
+    final: bool = False
+    gone: bool = False
+
+
+def put(workspace_id: UUID, type: str, payload: dict[str, Any], *, emails: Sequence[str] = ()) -> None:
+    """Store what is to be told with the transaction at hand, and ring once it is committed.
+
+    The workspace's webhook gets it where it wants events of the type, and so does each e-mail address. Raises where
+    there is no transaction.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("what is told outside belongs into the change that it tells of")
+    targets = [(EMAIL, address) for address in dict.fromkeys(emails)]
+    if webhooks.wanted(workspace_id, type):
+        targets.append((WEBHOOK, ""))
+    if targets:
+        rows = [
+            OutboxItem(workspace_id=workspace_id, topic=topic, type=type, target=target, payload=payload)
+            for topic, target in targets
+        ]
+        OutboxItem.objects.bulk_create(rows)
+        _ring(rows[0].pk)
+
+
+def claim(limit: int) -> list[Delivery]:
+    """Take rows that are due, the oldest first; others may do so at the same time.
+
+    The doorbell is answered before, so that what is committed meanwhile rings anew.
+    """
+    queue.answered(DELIVER)
+    with transaction.atomic():
+        webhook = "workspace__webhook"
+        rested = Q(**{f"{webhook}__paused_until": None}) | Q(**{f"{webhook}__paused_until__lte": Now()})
+        free = Q(claimed_until=None) | Q(claimed_until__lte=Now())
+        rows = list(
+            OutboxItem.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related(webhook)
+            .filter(_OPEN, free, ~Q(topic=WEBHOOK) | rested, not_before__lte=Now())
+            .order_by("not_before")[:limit]
+        )
+        OutboxItem.objects.filter(pk__in=[row.pk for row in rows]).update(
+            attempts=F("attempts") + 1, claimed_until=Now() + LEASE
+        )
+    return [_delivery(row) for row in rows]
+
+
+def settle(delivery: Delivery, outcome: Outcome) -> None:
+    """Store what became of an attempt, unless another has begun meanwhile: then that one says how it ends."""
+    delay = None if outcome.ok else _delay(delivery.attempt, outcome)
+    told = {"status_code": outcome.status_code, "error": outcome.error, "claimed_until": None}
+    with transaction.atomic():
+        row = OutboxItem.objects.filter(_OPEN, pk=delivery.id, attempts=delivery.attempt)
+        if outcome.ok:
+            row.update(done_at=Now(), **told)
+        elif delay is None:
+            row.update(failed_at=Now(), **told)
+        else:
+            row.update(not_before=Now() + delay, **told)
+        if delivery.url:
+            webhooks.note(delivery.workspace_id, ok=outcome.ok, gone=outcome.gone, delay=delay)
+
+
+def prune() -> int:
+    """Drop some of what was settled long ago; returns how many rows went, 0 once none are left."""
+    old = OutboxItem.objects.exclude(_OPEN).filter(created_at__lt=Now() - KEPT)
+    gone, _ = OutboxItem.objects.filter(pk__in=old.values("pk")[:PRUNED_AT_ONCE]).delete()
+    return gone
+
+
+def _delivery(row: OutboxItem) -> Delivery:
+    endpoint = getattr(row.workspace, "webhook", None) if row.topic == WEBHOOK else None
+    live = endpoint if endpoint is not None and endpoint.enabled else None
+    return Delivery(
+        id=row.pk,
+        workspace_id=row.workspace_id,
+        topic=row.topic,
+        type=row.type,
+        target=row.target,
+        payload=row.payload,
+        created_at=row.created_at,
+        attempt=row.attempts + 1,
+        url=live.url if live else "",
+        secret=live.secret if live else "",
+    )
+
+
+def _delay(attempt: int, outcome: Outcome) -> timedelta | None:
+    """How long to wait before the next attempt; None where there is none."""
+    if outcome.final or attempt > len(DELAYS):
+        return None
+    planned = DELAYS[attempt - 1] * random.uniform(1, 1 + JITTER)
+    return timedelta(seconds=max(planned, min(outcome.retry_after, DELAYS[-1])))
