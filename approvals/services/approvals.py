@@ -1,0 +1,89 @@
+"""Requests to countersign: how one is made, and the verbs by which everybody else deals with them."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from accounts.models import User
+from approvals import live
+from approvals.calls import Call
+from approvals.models import Approval, Risk
+from approvals.rules import Ask
+from approvals.services import audit, outbox, rights
+from approvals.services.ballots import Remember
+from approvals.services.deciding import Result, decide, decide_many
+from approvals.services.endings import ask as set_terms
+from approvals.services.endings import cancel, entry, payload, renew, supersede, visible
+from approvals.services.expiry import escalate_due, expire_due
+from approvals.services.grants import use as use_grant
+from approvals.services.listing import Page, page
+from approvals.services.rights import may_decide, still_holds
+from approvals.terms import terms_of
+from core import ids
+
+__all__ = [
+    "Page", "Remember", "Result", "cancel", "decide", "decide_many", "escalate_due", "expire_due", "may_decide", "page",
+    "renew", "request", "still_holds", "supersede", "terms_of", "use_grant", "visible",
+]  # fmt: skip
+
+RANKS: Sequence[str] = [risk.value for risk in Risk]
+
+
+@transaction.atomic
+def request(
+    *,
+    call: Call,
+    ask: Ask,
+    kind: str,
+    subject_id: UUID,
+    call_id: str,
+    tool_version: str,
+    digest: str,
+    preview: dict[str, Any],
+    policy_version: int,
+    requested_by: User | None,
+) -> Approval:
+    """Ask that a call be countersigned, in the caller's transaction and under its locks."""
+    approval = Approval(
+        id=ids.new(),
+        workspace_id=call.workspace_id,
+        kind=kind,
+        subject_id=subject_id,
+        run_id=call.run_id,
+        session_id=call.session_id,
+        call_id=call_id,
+        agent_id=call.agent_id,
+        agent=call.agent,
+        companion=call.companion,
+        requested_by=requested_by,
+        tool=call.tool,
+        tool_version=tool_version,
+        risk=call.risk,
+        risk_rank=RANKS.index(call.risk),
+        arguments=call.arguments,
+        digest=digest,
+        preview=preview,
+        policy_version=policy_version,
+        expires_at=Now() + ask.request_lasts,
+    )
+    set_terms(approval, ask)
+    approval.save(force_insert=True)
+    approval.refresh_from_db(fields=["created_at", "expires_at", "escalates_at"])
+    who = audit.agent(call.agent_id, requested_by.pk if requested_by else None, call.agent)
+    asked = entry(
+        approval,
+        "approval.requested",
+        who,
+        arguments=approval.arguments,
+        policy=approval.policy_name,
+        policy_version=policy_version,
+        terms=approval.terms,
+        expires_at=approval.expires_at.isoformat(),
+    )
+    audit.record(asked)
+    outbox.put(approval.workspace_id, "approval.requested", payload(approval), emails=rights.emails(approval))
+    live.changed(approval.workspace_id)
+    return approval

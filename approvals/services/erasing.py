@@ -1,0 +1,70 @@
+"""Forgetting a person: what the log tells of them goes, and that it told something, and what kind, stays provable."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
+
+from accounts.models import User
+from approvals.models import AuditEvent, OutboxItem
+from approvals.services import audit, chain
+from core import digest
+from core.ledger import SYSTEM, Entry, Who
+
+KEPT = "audit.erased"
+"""What tells of erasures, which `verify` counts, names nobody but by id and is kept."""
+_ERASE = """
+DELETE FROM approvals_auditpayload WHERE event_id IN (
+    SELECT id FROM approvals_auditevent WHERE workspace_id = %(workspace)s AND type <> %(kept)s
+        AND (actor_id = %(person)s OR person_id = %(person)s OR target_id = %(person)s))
+RETURNING event_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was erased of a person in one workspace: the events whose payloads are gone, and notices to be sent."""
+
+    workspace_id: UUID
+    events: list[UUID]
+    notices: int
+
+
+def erase(person_id: UUID, *, by: Who = SYSTEM) -> list[Erased]:
+    """Delete the payloads of all that the person did, had done or had done to them, in every workspace.
+
+    With them go what waits in the outbox, or was told from it, and names the person. Each workspace is one transaction,
+    with the event that tells of it; to do it again finds nothing, and tells nothing.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(chain.each("approvals_auditevent"))
+        workspaces = [workspace_id for (workspace_id,) in cursor.fetchall()]
+    email = User.objects.filter(pk=person_id).values_list("email", flat=True).first()
+    done = [_erase_in(workspace_id, person_id, email, by) for workspace_id in workspaces]
+    return [erased for erased in done if erased.events or erased.notices]
+
+
+@transaction.atomic
+def _erase_in(workspace_id: UUID, person_id: UUID, email: str | None, by: Who) -> Erased:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL countersign.erasing = 'on'")
+        cursor.execute(_ERASE, {"workspace": workspace_id, "person": person_id, "kept": KEPT})
+        events = sorted(event_id for (event_id,) in cursor.fetchall())
+        cursor.execute("SET LOCAL countersign.erasing = 'off'")
+    erased = Erased(workspace_id, events, _forget_notices(workspace_id, person_id, email))
+    if events or erased.notices:
+        named = digest.hexdigest([str(event_id) for event_id in events])
+        told = {"events": len(events), "notices": erased.notices, "events_digest": named}
+        audit.record(
+            Entry(type=KEPT, workspace_id=workspace_id, who=by, target=("person", person_id), data=told)
+        )
+    return erased
+
+
+def _forget_notices(workspace_id: UUID, person_id: UUID, email: str | None) -> int:
+    rows = OutboxItem.objects.filter(workspace_id=workspace_id).annotate(text=Cast("payload", TextField()))
+    naming = Q(text__contains=str(person_id))
+    if email:
+        naming |= Q(target__iexact=email) | Q(text__icontains=email)
+    return rows.filter(naming).delete()[0]

@@ -1,0 +1,141 @@
+"""Approvals that are remembered: the same tool with the same arguments, in one conversation, for a time and a count."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from accounts.models import Actor, Role
+from approvals import rules
+from approvals.calls import Call
+from approvals.models import Approval, Grant
+from approvals.rules import Ask
+from approvals.services import audit, policies, rights
+from approvals.services.ballots import Remember
+from approvals.services.endings import entry
+from core import digest as digests
+from core.errors import Forbidden, Invalid, NotFound
+
+MOST_MINUTES = 1440
+MOST_USES = 100
+
+
+class RememberNotAllowed(Forbidden):
+    """The policy wants to be asked each time."""
+
+    code = "remember_not_allowed"
+    default_detail = "The policy wants each of these calls to be decided for itself."
+
+
+class UnknownGrant(NotFound):
+    """No grant that the caller may end has this id."""
+
+    code = "unknown_grant"
+
+
+def check(approval: Approval, remember: Remember) -> None:
+    """Raises RememberNotAllowed or Invalid where the approval cannot be remembered like this."""
+    if not approval.terms["may_remember"]:
+        raise RememberNotAllowed
+    if approval.terms["quorum_approve"] > 1:
+        raise Invalid.field("remember", "where several must approve, one cannot do so for later", "quorum")
+    if approval.session_id is None:
+        raise Invalid.field("remember", "there is no conversation in which it would hold")
+    if not 1 <= remember.minutes <= MOST_MINUTES:
+        raise Invalid.field("remember.minutes", f"from 1 to {MOST_MINUTES}")
+    if not 1 <= remember.count <= MOST_USES:
+        raise Invalid.field("remember.count", f"from 1 to {MOST_USES}")
+    unknown = set(remember.arguments or ()) - approval.arguments.keys()
+    if unknown or (remember.arguments == () and approval.arguments):
+        raise Invalid.field("remember.arguments", "names of the call's arguments, one at least")
+
+
+def give(approval: Approval, remember: Remember, *, by: Actor) -> Grant:
+    """Remember an approval that `check` let pass."""
+    assert approval.session_id is not None, "`check` saw to it"
+    names = approval.arguments.keys() if remember.arguments is None else remember.arguments
+    grant = Grant.objects.create(
+        workspace_id=approval.workspace_id,
+        approval=approval,
+        session_id=approval.session_id,
+        tool=approval.tool,
+        tool_version=approval.tool_version,
+        arguments={name: approval.arguments[name] for name in names},
+        uses_left=remember.count,
+        expires_at=Now() + timedelta(minutes=remember.minutes),
+        author=by.user,
+    )
+    told = {"grant_id": str(grant.pk), "arguments": sorted(names), "minutes": remember.minutes, "count": remember.count}
+    audit.record(entry(approval, "approval.remembered", audit.person(by), **told))
+    return grant
+
+
+def use(call: Call, tool_version: str) -> Grant | None:
+    """Use up one of a grant that covers the call, in the caller's transaction; None where there is none.
+
+    A grant holds only while policy would ask and lets itself be remembered, and while its author may decide.
+    """
+    if call.session_id is None:
+        return None
+    live = Grant.objects.filter(
+        workspace_id=call.workspace_id, session_id=call.session_id, tool=call.tool, tool_version=tool_version
+    ).filter(revoked_at=None, uses_left__gt=0, expires_at__gt=Now())
+    for grant in live.select_related("approval__requested_by").order_by("expires_at", "pk"):
+        if covers(grant, call.arguments) and _holds(grant, call) and _take(grant, call):
+            return grant
+    return None
+
+
+def covers(grant: Grant, arguments: dict[str, Any]) -> bool:
+    """Whether a call with these arguments is one of those that were meant."""
+    if grant.arguments.keys() == grant.approval.arguments.keys():  # all must be the same, and none may come to them
+        return digests.canonical(arguments) == digests.canonical(grant.arguments)
+    same = {name: value for name, value in arguments.items() if name in grant.arguments}
+    return digests.canonical(same) == digests.canonical(grant.arguments)
+
+
+@transaction.atomic
+def revoke(grant_id: UUID, *, by: Actor) -> bool:
+    """End a grant; False where it was ended before. Raises UnknownGrant, or NotAnApprover for who is no manager."""
+    grant = Grant.objects.visible_to(by).select_related("approval__requested_by").filter(pk=grant_id).first()
+    if grant is None:
+        raise UnknownGrant
+    if not by.may(Role.MANAGER):
+        raise rights.NotAnApprover("Only a manager or an admin ends what is remembered.")
+    if not Grant.objects.filter(pk=grant_id, revoked_at=None).update(revoked_at=Now()):
+        return False
+    audit.record(_told(grant, "grant.revoked", audit.person(by)))
+    return True
+
+
+def _holds(grant: Grant, call: Call) -> bool:
+    verdict = rules.judge(call, policies.current(call.workspace_id))
+    if not isinstance(verdict, Ask) or not verdict.may_remember or verdict.quorum_approve > 1:
+        return False
+    return grant.author_id is not None and bool(rights.entitled(grant.approval, [grant.author_id]))
+
+
+def _take(grant: Grant, call: Call) -> bool:
+    usable = Grant.objects.filter(pk=grant.pk, revoked_at=None, uses_left__gt=0, expires_at__gt=Now())
+    if not usable.update(uses_left=F("uses_left") - 1):
+        return False
+    grant.refresh_from_db(fields=["uses_left"])
+    audit.record(
+        _told(grant, "grant.used", audit.agent(call.agent_id, call.person.id if call.person else None, call.agent))
+    )
+    return True
+
+
+def _told(grant: Grant, type: str, who: audit.Who) -> audit.Entry:
+    return audit.Entry(
+        type=type,
+        workspace_id=grant.workspace_id,
+        who=who,
+        target=("grant", grant.pk),
+        agent_id=grant.approval.agent_id,
+        session_id=grant.session_id,
+        data={"approval_id": str(grant.approval_id), "tool": grant.tool, "uses_left": grant.uses_left},
+    )

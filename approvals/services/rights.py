@@ -1,0 +1,156 @@
+"""Who may decide: asked of the database each time, because rights end while requests wait."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce, Now
+
+from accounts.models import Actor, Group, Membership, Role, Tier, User
+from approvals.models import Approval, ApprovalStatus, Decision
+from core.errors import Forbidden
+
+SCOPE = "approvals"
+MOST_EMAILS = 50
+
+
+class Denied(Forbidden):
+    """Somebody tried to decide who may not; the audit log has it."""
+
+
+class TierRequired(Denied):
+    """The workspace's tier has no approvals."""
+
+    code = "tier_required"
+    default_detail = "Approvals need the tier `pro` or a higher one."
+
+
+class IsRequester(Denied):
+    """Nobody countersigns what was asked on their own behalf, with whichever account."""
+
+    code = "requester"
+    default_detail = "What was requested on your behalf is decided by somebody else."
+
+
+class NotAnApprover(Denied):
+    """The policy asks others."""
+
+    code = "role_required"
+    default_detail = "The policy asks others to decide this."
+
+
+class KeyNotForApprovals(Denied):
+    """A key decides only where its scopes name approvals; one without scopes does not."""
+
+    code = "scope_required"
+    default_detail = "A key decides only if its scopes name `approvals`."
+
+
+def may_decide(approval: Approval, actor: Actor) -> str | None:
+    """None where the person may decide it now, else the code of what they would be told."""
+    if approval.status != ApprovalStatus.PENDING:
+        return "expired" if approval.status == ApprovalStatus.EXPIRED else "already_decided"
+    if Approval.objects.overdue().filter(pk=approval.pk).exists():
+        return "expired"
+    found = refusal(approval, actor)
+    if found is not None:
+        return found.code
+    return "already_voted" if has_voted(approval, actor) else None
+
+
+def has_voted(approval: Approval, actor: Actor) -> bool:
+    """Whether the person, with whichever account, has a vote on it that is not void."""
+    one = actor.user.identity
+    return approval.votes.filter(Q(user=one) | Q(user__same_person_as=one), void=False).exists()
+
+
+def refusal(approval: Approval, actor: Actor) -> type[Denied] | None:
+    """What would be raised if this person decided; None where they may."""
+    if approval.workspace.tier == Tier.FREE:
+        return TierRequired
+    if actor.user.identity == _requester(approval):
+        return IsRequester
+    if actor.workspace.pk != approval.workspace_id or not entitled(approval, [actor.user.pk]):
+        return NotAnApprover
+    if actor.key is not None and SCOPE not in actor.key.scopes:
+        return KeyNotForApprovals
+    return None
+
+
+def entitled(approval: Approval, user_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Those of these people who may decide now, each with the identity behind the account."""
+    rows = _asked(approval).filter(pk__in=list(user_ids))
+    return dict(rows.values_list("pk", Coalesce("same_person_as", "pk")))
+
+
+def emails(approval: Approval) -> list[str]:
+    """The addresses of those who may decide now, at most MOST_EMAILS."""
+    return list(_asked(approval).order_by("email").values_list("email", flat=True)[:MOST_EMAILS])
+
+
+def emails_of_group(approval: Approval, group_id: str) -> list[str]:
+    """Of those who may decide now, the ones of this group."""
+    rows = _asked(approval).filter(_in_groups(approval, [group_id])).order_by("email")
+    return list(rows.values_list("email", flat=True)[:MOST_EMAILS])
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many of those who may decide now are for it, and how many against."""
+
+    approve: int
+    reject: int
+
+
+def tally(approval: Approval) -> Tally:
+    """Count the votes that hold: not void, by people who have the right now, one for each person."""
+    votes = list(approval.votes.filter(void=False).values_list("user_id", "decision"))
+    identities = entitled(approval, [user_id for user_id, _ in votes if user_id])
+    reject = {identities[user_id] for user_id, said in votes if user_id in identities and said == Decision.REJECT}
+    approve = {identities[user_id] for user_id, said in votes if user_id in identities and said != Decision.REJECT}
+    return Tally(len(approve), len(reject))
+
+
+def still_holds(approval: Approval) -> bool:
+    """Whether what was approved may start now: in time, and approved by enough people who still have the right."""
+    row = (
+        Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.APPROVED, valid_until__gt=Now())
+        .select_related("requested_by", "workspace")
+        .first()
+    )
+    if row is None or row.workspace.tier == Tier.FREE:
+        return False
+    if row.break_glass:
+        return row.workspace.break_glass and is_admin(row.workspace_id, row.decided_by_id)
+    return bool(tally(row).approve >= row.terms["quorum_approve"])
+
+
+def is_admin(workspace_id: UUID, user_id: UUID | None) -> bool:
+    """Whether the person is an admin of the workspace now."""
+    admins = Membership.objects.filter(workspace_id=workspace_id, role=Role.ADMIN, user__is_active=True)
+    return user_id is not None and admins.filter(user_id=user_id).exists()
+
+
+def _requester(approval: Approval) -> UUID | None:
+    return approval.requested_by.identity if approval.requested_by else None
+
+
+def _asked(approval: Approval) -> QuerySet[User]:
+    """The active members whom the policy asks, by role, group or name, save the person behind the request."""
+    terms = approval.terms
+    member = Membership.objects.filter(workspace_id=approval.workspace_id, user=OuterRef("pk"))
+    asked = Q(pk__in=terms["people"]) | _in_groups(approval, terms["groups"])
+    if terms["roles"]:
+        asked |= Q(Exists(member.filter(role__in=[*terms["roles"], Role.ADMIN])))
+    if terms["escalate_to"]:
+        late = Approval.objects.filter(pk=approval.pk, escalates_at__lte=Now())
+        asked |= Q(Exists(late)) & _in_groups(approval, [terms["escalate_to"]])
+    found = User.objects.filter(asked, Exists(member), is_active=True)
+    requester = _requester(approval)
+    return found.exclude(Q(pk=requester) | Q(same_person_as=requester)) if requester else found
+
+
+def _in_groups(approval: Approval, group_ids: list[str]) -> Q:
+    groups = Group.objects.filter(workspace_id=approval.workspace_id, pk__in=group_ids)
+    return Q(pk__in=groups.values("members"))
