@@ -1,4 +1,4 @@
-"""System checks of the providers that the environment names."""
+"""System checks of the providers that the environment names, and of the tools that apps bring."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from agents import environment
+from agents.tools import registry
 
 
 @register()
@@ -20,6 +21,12 @@ def addresses_are_well_formed(**_: Any) -> list[CheckMessage]:
         for name, url in found.items()
         if url and not _well_formed(url)
     ]
+
+
+@register()
+def tool_names_are_unique(**_: Any) -> list[CheckMessage]:
+    """Finds a name that two functions register as a tool: only one of them could be called."""
+    return [Error(f"More than one tool is called {name}.", id="agents.E002") for name in registry.doubled()]
 
 
 def _well_formed(url: str) -> bool:

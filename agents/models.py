@@ -1,10 +1,12 @@
 """What answers: agents, and the model providers of a workspace."""
 
 from django.db import models
+from django.db.models.functions import Now
 
 from accounts.models import Workspace
 from agents.querysets import AgentQuerySet, ProviderQuerySet
 from approvals.autonomy import Autonomy
+from approvals.querysets import OwnedQuerySet
 from core import ids
 from core.sealed import SealedTextField
 
@@ -30,7 +32,11 @@ class Agent(models.Model):
     capabilities = models.JSONField(default=list, blank=True)
     tools = models.JSONField(default=list, blank=True)
     autonomy = models.CharField(max_length=20, choices=Autonomy, default=Autonomy.ADVISOR)
-    enabled = models.BooleanField(default=True)
+    enabled = models.BooleanField(default=True, help_text="The kill switch: an agent that is off does nothing.")
+    task = models.TextField(blank=True, help_text="What an agent of kind manager is told each time it wakes.")
+    schedule = models.CharField(
+        max_length=100, blank=True, help_text="When it wakes: a crontab line, or `every 30 s`; empty: never by itself."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -79,3 +85,122 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ToolSetting(models.Model):
+    """What a workspace says of a tool: whether it may be used at all."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="tool_settings")
+    tool = models.CharField(max_length=200)
+    enabled = models.BooleanField(default=True, help_text="The kill switch: a tool that is off runs nowhere.")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = OwnedQuerySet["ToolSetting"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "tool"], name="one_setting_per_tool")]
+
+    def __str__(self) -> str:
+        return f"{self.tool}: {'on' if self.enabled else 'off'}"
+
+
+class ConnectionKind(models.TextChoices):
+    """What a workspace's tools can be connected to; without a connection they work on the sandbox."""
+
+    HOME_ASSISTANT = "home_assistant", "Home Assistant"
+    INVENTORY = "inventory", "Service inventory (HTTP)"
+
+
+class Connection(models.Model):
+    """Where a workspace's tools reach the real world."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="connections")
+    kind = models.CharField(max_length=30, choices=ConnectionKind)
+    base_url = models.URLField(max_length=500)
+    token = SealedTextField(blank=True)
+    enabled = models.BooleanField(default=True, help_text="Off: the tools fail rather than use the sandbox.")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = OwnedQuerySet["Connection"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "kind"], name="one_connection_per_kind")]
+
+    def __str__(self) -> str:
+        return self.get_kind_display()
+
+
+class SandboxItem(models.Model):
+    """A device of the sandbox home or a service of the sandbox inventory: made up, but it keeps its state."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="sandbox")
+    world = models.CharField(max_length=20, help_text="home or inventory.")
+    name = models.CharField(max_length=100)
+    state = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = OwnedQuerySet["SandboxItem"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "world", "name"], name="one_sandbox_item_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SandboxEffect(models.Model):
+    """One change that a tool made in the sandbox, by its idempotency key: what shows that an action ran once."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="sandbox_effects", db_index=False)
+    world = models.CharField(max_length=20)
+    key = models.CharField(max_length=100, help_text="The idempotency key, which is the action's id.")
+    tool = models.CharField(max_length=200)
+    arguments = models.JSONField(default=dict)
+    result = models.JSONField(default=dict)
+    calls = models.PositiveIntegerField(default=1, help_text="How often this key came; the effect was made once.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OwnedQuerySet["SandboxEffect"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "key"], name="one_effect_per_key")]
+
+    def __str__(self) -> str:
+        return f"{self.tool} {self.arguments}"
+
+
+class AgentHook(models.Model):
+    """An address that wakes an agent by a webhook signed as Standard Webhooks has it."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="hooks")
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="hooks")
+    name = models.CharField(max_length=100)
+    secret = SealedTextField()
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = OwnedQuerySet["AgentHook"].as_manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HookDelivery(models.Model):
+    """A webhook that came, by its id, so that a repetition does nothing."""
+
+    id = models.BigAutoField(primary_key=True)
+    hook = models.ForeignKey(AgentHook, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
+    webhook_id = models.CharField(max_length=255)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["hook", "webhook_id"], name="one_delivery_per_webhook_id")]
+        indexes = [models.Index(fields=["created_at"], name="hook_deliveries_by_age")]
+
+    def __str__(self) -> str:
+        return self.webhook_id
