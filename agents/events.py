@@ -109,6 +109,15 @@ def usage_json(usage: Usage | None) -> dict[str, Any] | None:
     return None if usage is None else msgspec.structs.asdict(usage)
 
 
+def added(before: Usage | None, more: Usage) -> Usage:
+    """What two turns of a model took together; the cost is known where both are."""
+    if before is None:
+        return more
+    known = before.cost_usd is not None and more.cost_usd is not None
+    cost = (before.cost_usd or 0.0) + (more.cost_usd or 0.0) if known else None
+    return Usage(before.input_tokens + more.input_tokens, before.output_tokens + more.output_tokens, cost)
+
+
 class MessageCompleted(msgspec.Struct, frozen=True, tag="message.completed"):
     """The answer was stored, at a time in RFC 3339; what it says was said by the deltas."""
 

@@ -7,19 +7,19 @@ from contextlib import aclosing
 
 from django.conf import settings
 
-from agents.events import Event, Status
+from agents.events import Status
 from agents.providers import provider_for
-from agents.providers.base import ChatRequest, ProviderError, ProviderSpec, TurnTooLong
+from agents.providers.base import ChatRequest, ProviderError, ProviderSpec, Spoken, TurnTooLong
 
 ATTEMPTS = 3
 PATIENCE_SECONDS = 10.0  # a turn that has waited longer is not sent again
 LONGEST_PAUSE_SECONDS = 5.0
 
 
-async def turn(spec: ProviderSpec, request: ChatRequest) -> AsyncGenerator[Event]:
-    """The events of one model answer, usage last; raises ProviderError.
+async def turn(spec: ProviderSpec, request: ChatRequest) -> AsyncGenerator[Spoken]:
+    """What one model answers, with the tools that it calls and usage last; raises ProviderError.
 
-    A request that failed before its first token is sent again, a few times and with growing pauses. Closing the
+    A request that failed before its first token or call is sent again, a few times and with growing pauses. Closing the
     generator, or cancelling whoever reads it, closes the connection to the provider.
     """
     provider = provider_for(spec)

@@ -2,29 +2,54 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
 from agents.events import ReasoningDelta, Status, TextDelta, Usage
 from core.errors import DomainError
 
-Spoken = TextDelta | ReasoningDelta | Status | Usage
+
+class ToolDefinition(msgspec.Struct, frozen=True):
+    """A tool that a model is offered; `parameters` is a JSON Schema of an object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call that a model asked for; `arguments` is None where `raw` is not a JSON object."""
+
+    call_id: str
+    name: str
+    arguments: dict[str, Any] | None
+    raw: str = ""
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
-    """One entry of the conversation; `role` is system, user or assistant."""
+    """One entry of the conversation; `role` is system, user, assistant or tool.
+
+    An assistant's entry may carry calls; a tool's entry answers the call named by `call_id`.
+    """
 
     role: str
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
+    name: str = ""
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
-    """What a model is asked: the system prompt, then the conversation, oldest first."""
+    """What a model is asked: the system prompt, then the conversation, oldest first, and the tools it may call."""
 
     model: str
     messages: tuple[ChatMessage, ...]
     system: str = ""
+    tools: tuple[ToolDefinition, ...] = ()
+
+
+Spoken = TextDelta | ReasoningDelta | Status | Usage | ToolCall
 
 
 @dataclass(frozen=True, slots=True)

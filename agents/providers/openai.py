@@ -18,7 +18,10 @@ from agents.providers.base import (
     Spoken,
     StreamCut,
     StreamMalformed,
+    ToolCall,
+    ToolDefinition,
 )
+from agents.providers.calls import Calls, Fragment, TooMuch
 from agents.providers.sse import LineTooLong, Splitter
 from agents.providers.upstream import Upstream
 
@@ -49,7 +52,7 @@ class _Delta(msgspec.Struct):
     reasoning_content: str | None = None  # DeepSeek, vLLM, LM Studio
     reasoning: str | None = None  # OpenRouter, Groq, Ollama
     refusal: str | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: list[Fragment] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -86,10 +89,13 @@ class Answer:
 
     `finish`: why the model ended, once it has; a break of the connection loses nothing from then on. `done`: the stream
     said that it ends. `over`: the answer is whole. `failure`: what went wrong, to be raised after the deltas before it.
+    `calling`: the last bytes had a piece of a call, which is told once all are whole.
     """
 
-    def __init__(self, spec: ProviderSpec, model: str, *, limit: int) -> None:
+    def __init__(self, spec: ProviderSpec, model: str, *, limit: int, asked: ChatRequest | None = None) -> None:
         self._spec, self._model = spec, model
+        self._asked = asked if asked and asked.tools else None
+        self._calls = Calls()
         self._splitter = Splitter()
         self._limit = self._room = limit
         self._usage: _Usage | None = None
@@ -97,11 +103,12 @@ class Answer:
         self._last: type[TextDelta] | type[ReasoningDelta] | None = None
         self._turns = 0
         self.finish = ""
-        self.done = self.over = False
+        self.done = self.over = self.calling = False
         self.failure: ProviderError | None = None
 
     def feed(self, received: bytes) -> list[Spoken]:
         """The deltas in these bytes, neighbours of one kind in one; no bytes are the end of the stream."""
+        self.calling = False
         try:
             spoken = self._fold(self._splitter.feed(received) if received else self._splitter.end())
         except LineTooLong:
@@ -123,11 +130,13 @@ class Answer:
         name = self._spec.name
         if not (self.failure or self.done or self.finish):
             self.failure = StreamCut(f"{name} ended its stream before its answer was complete.")
-        if self._called_tools and not self._said:
+        if self._called_tools and not (self._said or self._asked):
             self.failure = self.failure or ProviderError(f"{name} called a tool that it was not offered.")
         if self.failure:
             return
         self.over = True
+        if self._asked:
+            spoken.extend(self._calls.whole({call.call_id for said in self._asked.messages for call in said.calls}))
         if self.finish in ENDS:
             spoken.append(Status(label=ENDS[self.finish]))
         if self._usage:
@@ -176,8 +185,17 @@ class Answer:
             self.finish = choice.finish_reason
         delta = choice.delta or choice.message
         if delta is not None and delta.tool_calls:
-            self._called_tools = True
+            self._hear(delta.tool_calls)
         return delta
+
+    def _hear(self, fragments: list[Fragment]) -> None:
+        """Keep pieces of calls, unless no tool was offered; raises ProviderError where there are too many."""
+        self._called_tools = self.calling = True
+        if self._asked:
+            try:
+                self._calls.feed(fragments)
+            except TooMuch as error:
+                raise AnswerTooLong(f"{self._spec.name} {error}.") from None
 
     def _decode(self, payload: bytes) -> _Chunk:
         try:
@@ -224,6 +242,28 @@ def _said(delta: _Delta) -> Iterator[tuple[type[TextDelta] | type[ReasoningDelta
         yield TextDelta, text
 
 
+def _message(said: ChatMessage) -> dict[str, object]:
+    """An entry of the conversation in their format."""
+    if said.role == "tool":
+        return {"role": "tool", "tool_call_id": said.call_id, "content": said.content}
+    if not said.calls:
+        return {"role": said.role, "content": said.content}
+    calls = [
+        {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
+        for call in said.calls
+    ]
+    return {"role": said.role, "content": said.content or None, "tool_calls": calls}
+
+
+def _arguments(call: ToolCall) -> str:
+    """The arguments as JSON; servers that read them refuse a request with any that are none."""
+    return msgspec.json.encode(call.arguments or {}).decode()
+
+
+def _tool(offered: ToolDefinition) -> dict[str, object]:
+    return {"type": "function", "function": offered}
+
+
 class OpenAIProvider:
     """Speaks `/chat/completions` and `/models` below the spec's address."""
 
@@ -232,7 +272,7 @@ class OpenAIProvider:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Spoken]:
         """The answer as it is spoken; raises ProviderError."""
-        answer = Answer(self.spec, request.model, limit=settings.ANSWER_LIMIT)
+        answer = Answer(self.spec, request.model, limit=settings.ANSWER_LIMIT, asked=request)
         opened = await self._open(request)
         try:
             if opened.media_type != "text/event-stream":
@@ -240,10 +280,10 @@ class OpenAIProvider:
                     yield event
             while not (answer.over or answer.failure):
                 spoken = answer.feed(await self._next(opened, answer))
-                if spoken:
+                if spoken or answer.calling:
                     opened.spoke()
-                    for event in spoken:
-                        yield event
+                for event in spoken:
+                    yield event
             if answer.failure:
                 raise answer.failure
             if answer.done:
@@ -280,10 +320,12 @@ class OpenAIProvider:
         system = (ChatMessage("system", request.system),) if request.system else ()
         said: dict[str, object] = {
             "model": request.model,
-            "messages": (*system, *request.messages),
+            "messages": [_message(one) for one in (*system, *request.messages)],
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if request.tools:
+            said["tools"] = [_tool(one) for one in request.tools]
         headers = {**self._headers(), "Accept": "text/event-stream", "Content-Type": "application/json"}
         try:
             return await self._post(headers, said)

@@ -1,105 +1,63 @@
 """The offline provider: it asks no model and says so, answers the same each time, and fails on request.
 
-A directive in the person's message steers it: `[[rehearse: tokens=100 interval=20]]`. Its parts, in any order:
-
-    tokens=N       say N words in place of the usual answer, most of them numbered (at most 20,000)
-    interval=MS    milliseconds between words (10); the words take a minute together at most
-    first=MS       milliseconds before the first word (0; at most 30,000)
-    reason         think aloud before answering, as the model `rehearsal-reasoning` always does
-    after=N        words before whatever goes wrong (0)
-    fail=WHAT      fail with rate_limit, unauthorized, unavailable, malformed or error
-    cut            end the stream in the middle
-    stall          fall silent until the patience for tokens runs out
-
-A part that is none of these is named in the answer, so that a typing error does not pass for a rehearsal. Only the
-first 4,000 characters of a message are read: an answer is made on the event loop, and must cost little.
+How a message directs it is told in `directions`. It calls tools where a directive says so, or where the words of the
+message name one that is offered, and afterwards tells what they said. A part of a directive that it does not know is
+named in the answer, so that a typing error does not pass for a rehearsal.
 """
 
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 from agents.events import ReasoningDelta, TextDelta, Usage
-from agents.providers.base import (
-    ChatRequest,
-    ProviderError,
-    ProviderRateLimited,
-    ProviderSpec,
-    ProviderUnauthorized,
-    ProviderUnavailable,
-    Spoken,
-    StreamCut,
-    StreamMalformed,
-)
+from agents.providers import casting
+from agents.providers.base import ChatRequest, ProviderError, ProviderSpec, Spoken, StreamCut, ToolCall
+from agents.providers.casting import Turn
+from agents.providers.directions import FAILURES, READ, Directions, read
 from agents.providers.upstream import silence
 
 MODELS = ("rehearsal", "rehearsal-reasoning")
 OPENING = "This is a rehearsal: no model was asked."
-FAILURES: dict[str, type[ProviderError]] = {
-    "rate_limit": ProviderRateLimited,
-    "unauthorized": ProviderUnauthorized,
-    "unavailable": ProviderUnavailable,
-    "malformed": StreamMalformed,
-    "error": ProviderError,
-}
-BOUNDS = {"tokens": 20_000, "interval": 60_000, "first": 30_000, "after": 20_000}
 SPEAKING_SECONDS = 60.0
-READ = 4_000  # characters of a message
-_DIRECTIVE = re.compile(r"\[\[\s{0,9}rehearse:([^\[\]]{0,200})\]\]")
 _PERSONA = re.compile(r"You are ([^.\n]{1,200})")
 _WORD = re.compile(r"\s*\S+\s?")
 
 
-@dataclass(slots=True)
-class Directions:
-    """What the directives of a message ask for."""
-
-    tokens: int = 0
-    interval: int = 10
-    first: int = 0
-    after: int = 0
-    reason: bool = False
-    ending: str = ""  # cut, stall, or a key of FAILURES
-    unknown: str = ""
-
-
-def read(text: str) -> Directions:
-    """The directions in a message; what cannot be read is kept in `unknown`."""
-    found = Directions()
-    for part in " ".join(_DIRECTIVE.findall(text)).split():
-        key, _, value = part.partition("=")
-        if key in BOUNDS and value.isascii() and value.isdecimal():
-            setattr(found, key, min(int(value[:9]), BOUNDS[key]))
-        elif part == "reason":
-            found.reason = True
-        elif part in ("cut", "stall") or (key == "fail" and value in FAILURES):
-            found.ending = value or key
-        else:
-            found.unknown = part[:60]
-    return found
-
-
-def script(request: ChatRequest, directions: Directions) -> str:
-    """The answer: what it is, what was asked, who would answer."""
-    if directions.tokens:
+def script(request: ChatRequest, directions: Directions, turn: Turn, calls: list[ToolCall]) -> str:
+    """What is said now: what it is, then what it calls, or what the tools said, or what was asked."""
+    if directions.tokens and not turn.results:
         words = [*OPENING.split(), *(f"word{n}" for n in range(1, directions.tokens + 1))]
         return " ".join(words[: directions.tokens])
-    said = " ".join(_DIRECTIVE.sub(" ", _asked(request)).split())
+    parts = [] if turn.said.startswith(OPENING) else [OPENING]
+    if directions.unknown and not turn.results:
+        parts.append(f"I do not know the direction {directions.unknown!r}.")
+    if calls:
+        names = ", ".join(dict.fromkeys(call.name for call in calls))
+        parts.append(f"As your words ask me to, I call {names}.\n\n")
+    elif turn.results:
+        parts += [*casting.told(turn), "That is all: no model has thought about it."]
+    else:
+        parts += _answer(request, directions)
+    return "\n\n".join(parts)
+
+
+def _answer(request: ChatRequest, directions: Directions) -> list[str]:
+    """The answer where no tool is called: what was asked, and who would answer."""
+    said = " ".join(directions.text.split())
     quoted = said if len(said) <= 400 else said[:399] + "…"
     persona = _PERSONA.search(request.system[:READ])
     who = persona.group(1) if persona else "the companion"
     turns = sum(m.role == "user" for m in request.messages)
     parts = [
-        f"{OPENING} The same message always gets this same answer.",
+        "The same message always gets this same answer.",
         f"You asked: “{quoted}”" if quoted else "Your message was empty.",
         f"In a performance {who} would answer it"
         + (f", with the {turns} messages that you have sent so far in mind." if turns > 1 else "."),
         "Set a provider up (for example OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own) to hear it.",
     ]
-    if directions.unknown:
-        parts.insert(1, f"I do not know the direction {directions.unknown!r}.")
-    return "\n\n".join(parts)
+    if directions.calls:
+        parts.insert(2, "I was directed to call a tool, but none is offered to me.")
+    return parts
 
 
 def _asked(request: ChatRequest) -> str:
@@ -115,8 +73,9 @@ class RehearsalProvider:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Spoken]:
         """The rehearsed answer, word by word; raises ProviderError where a directive asks for it."""
-        directions = read(_asked(request))
-        words = _WORD.findall(script(request, directions))
+        directions, turn = read(_asked(request)), Turn.of(request)
+        calls = casting.calls(request, turn, directions)
+        words = _WORD.findall(script(request, directions, turn, calls))
         if directions.ending:
             words = words[: directions.after]
         thoughts: list[str] = []
@@ -133,6 +92,8 @@ class RehearsalProvider:
             yield TextDelta(word)
         if directions.ending:
             raise await self._end(directions)
+        for call in calls:
+            yield call
         prompt = sum(text.count(" ") + 1 for text in (request.system, *(m.content for m in request.messages)) if text)
         yield Usage(input_tokens=prompt, output_tokens=len(words), cost_usd=0.0)
 

@@ -145,13 +145,13 @@ async def _send(
         )
         return await client.send(outgoing, stream=True)
     except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-        raise ProviderUnavailable(f"{spec.name} does not answer: {_reason(error)}.") from error
+        raise ProviderUnavailable(f"{spec.name} does not answer: {reason(error)}.") from error
     except (ValueError, httpx.InvalidURL):
         # Not chained: the text of such an error can hold the key that does not fit into a header.
         raise ProviderError(f"{spec.name} cannot be asked: its address or key is not well formed.") from None
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """A few words on why no connection came about, without addresses of the network inside."""
     cause = error.__cause__ or error
     if isinstance(cause, aiohttp.ConnectionTimeoutError | httpx.TimeoutException | TimeoutError):
@@ -229,8 +229,13 @@ def error_for(
 
 def clean(spec: ProviderSpec, words: str) -> str:
     """A provider's words, short, in one line and with whatever looks like a key taken out."""
-    if spec.api_key:
-        words = words[:LONGEST_WORDS].replace(spec.api_key, "[key]")
+    return without(spec.api_key, words)
+
+
+def without(secret: str, words: str) -> str:
+    """Words from outside, short, in one line, without the secret and whatever looks like a key."""
+    if secret:
+        words = words[:LONGEST_WORDS].replace(secret, "[key]")
     words = _SECRETS.sub("[key]", words[:LONGEST_WORDS])
     words = "".join(c if c.isprintable() else " " for c in words[: 2 * DETAIL_LIMIT])
     words = " ".join(words.split())

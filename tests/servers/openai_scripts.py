@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
+from tests.servers.openai_tools import calls
 from tests.servers.openai_wire import Wire, data, error, event
 
 TEXT = "Grüße, 世界! 🙂 Done."
@@ -304,6 +305,6 @@ SCRIPTS: dict[str, Callable[..., Awaitable[None]]] = {
         malformed, wrong_types, error_event, error_first, status, status_html, flaky, missing, quota, echo_key,
         huge_error, deep_error, endless_error, redirect, slow_head, slow_first, stall, giant, endless, endless_line,
         reasoning, tool_calls, no_usage, ends_with, no_stream_options, not_streamed, json_page, web_page, odd_text,
-        not_http, hang_up,
+        not_http, hang_up, calls,
     )
 }  # fmt: skip
