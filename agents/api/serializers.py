@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from agents.brain import ModelInfo
 from agents.models import Agent
+from approvals.autonomy import Autonomy
 from core.serializers import StrictSerializer
 
 PRICE = {
@@ -30,6 +31,21 @@ class AgentOut(serializers.ModelSerializer[Agent]):
             "id", "slug", "name", "description", "kind", "capabilities", "tools", "autonomy", "status",
         )  # fmt: skip
         read_only_fields = fields
+
+
+class AgentChange(StrictSerializer):
+    """What of an agent is changed; what is not sent stays."""
+
+    autonomy = serializers.ChoiceField(
+        choices=Autonomy.choices, required=False, help_text="Only an admin makes an agent autonomous."
+    )
+    enabled = serializers.BooleanField(required=False, help_text="The kill switch: an agent that is off does nothing.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuses a body that changes nothing, which is a mistake."""
+        if not attrs:
+            raise serializers.ValidationError(f"Send at least one of {', '.join(self.fields)}.", code="required")
+        return attrs
 
 
 class AgentsOut(serializers.Serializer[dict[str, Any]]):

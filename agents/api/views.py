@@ -1,5 +1,7 @@
 """Doors to agents, models and preferences, below /v1/ai/."""
 
+from uuid import UUID
+
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -7,33 +9,30 @@ from rest_framework.views import APIView
 
 from accounts.authentication import actor_of
 from accounts.models import Membership
-from agents import brain, services
-from agents.api.serializers import AgentsOut, ModelsOut, PreferencesOut, PreferredModel
+from agents import brain
+from agents.api.serializers import AgentChange, AgentOut, AgentsOut, ModelsOut, PreferencesOut, PreferredModel
 from agents.models import Agent
+from agents.services import switches
+from agents.services.preferences import prefer
 from core.schema import BODY, GUARDED, problems
 from core.serializers import QuerySerializer
 
 MOST = 500  # rows of a list that has no pages
 
-AGENTS_EXAMPLE = OpenApiExample(
-    "Agents",
-    response_only=True,
-    value={
-        "agents": [
-            {
-                "id": "01890a5d-ac96-774b-bcce-b302099a8057",
-                "slug": "smart-home",
-                "name": "Hestia",
-                "description": "Looks after the home.",
-                "kind": "companion",
-                "capabilities": ["lights", "heating"],
-                "tools": [],
-                "autonomy": "advisor",
-                "status": "active",
-            }
-        ]
-    },
-)
+AGENT = {
+    "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+    "slug": "smart-home",
+    "name": "Hestia",
+    "description": "Looks after the home.",
+    "kind": "companion",
+    "capabilities": ["lights", "heating"],
+    "tools": ["device_list", "device_control"],
+    "autonomy": "advisor",
+    "status": "active",
+}
+AGENT_EXAMPLE = OpenApiExample("The agent", response_only=True, value=AGENT)
+AGENTS_EXAMPLE = OpenApiExample("Agents", response_only=True, value={"agents": [AGENT]})
+CHANGE_EXAMPLE = OpenApiExample("Trust it less", request_only=True, value={"autonomy": "observer"})
 MODELS_EXAMPLE = OpenApiExample(
     "Models",
     response_only=True,
@@ -69,6 +68,26 @@ class AgentsView(APIView):
         brain.check(actor_of(request).workspace)
         agents = Agent.objects.visible_to(actor_of(request)).order_by("name", "pk")[:MOST]
         return Response(AgentsOut({"agents": agents}).data)
+
+
+class AgentView(APIView):
+    """PATCH /v1/ai/agents/{id}."""
+
+    scope = "admin"
+    limit_bucket = "write"
+
+    @extend_schema(
+        request=AgentChange,
+        responses={200: AgentOut, **problems(*GUARDED, *BODY, 404)},
+        examples=[CHANGE_EXAMPLE, AGENT_EXAMPLE],
+        tags=["agents"],
+    )
+    def patch(self, request: Request, agent_id: UUID) -> Response:
+        """Trust an agent more or less, or switch it on or off; for managers and admins."""
+        body = AgentChange.read(request.data)
+        actor = actor_of(request)
+        agent = switches.change_agent(switches.find(actor, agent_id), by=actor, **body)
+        return Response(AgentOut(agent).data)
 
 
 class ModelsView(APIView):
@@ -116,7 +135,7 @@ class PreferredModelView(APIView):
         """Prefer a model wherever a message names none."""
         body = PreferredModel(data=request.data)
         body.is_valid(raise_exception=True)
-        return Response(preferences(services.prefer(actor_of(request), body.validated_data["model"] or "")))
+        return Response(preferences(prefer(actor_of(request), body.validated_data["model"] or "")))
 
 
 def preferences(membership: Membership) -> dict[str, object]:

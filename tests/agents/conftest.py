@@ -1,14 +1,21 @@
 """What the tests of agents share: a wire-faithful server, and the spec of a provider that reaches it."""
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from accounts.models import Workspace
 from agents import brain
-from agents.providers.base import ChatMessage, ChatRequest, ProviderSpec
+from agents.providers.base import ChatMessage, ChatRequest, ProviderSpec, ToolDefinition
+from agents.tools import http, registry
+from agents.tools.registry import Context, ToolResult
 from tests.servers import openai_server
 from tests.servers.openai_server import OpenAIServer
+from tests.servers.threads import bridged
 
 
 @pytest.fixture
@@ -33,12 +40,40 @@ def patient(spec: ProviderSpec) -> Callable[..., ProviderSpec]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_brain() -> Iterator[None]:
+def _fresh() -> Iterator[None]:
     brain.forget()
+    http.forget()
     yield
     brain.forget()
 
 
-def ask(model: str, text: str = "Hello", system: str = "") -> ChatRequest:
+@pytest.fixture
+def context(transactional_db: None, workspace: Workspace) -> Iterator[Callable[..., Context]]:
+    """Makes the context of a call in the workspace, with a key of its own unless one is named."""
+
+    def make(key: str = "", of: Workspace = workspace) -> Context:
+        return Context(workspace_id=of.pk, key=key or str(uuid4()))
+
+    with bridged():
+        yield make
+
+
+def call(name: str, context: Context, **arguments: Any) -> ToolResult:
+    """Run a tool: checked, validated, executed; tools use the database in threads of their own."""
+    spec = registry.get(name)
+    assert spec is not None
+    checked = registry.check(spec, arguments)
+    registry.validate(spec, checked, context)
+    return asyncio.run(registry.execute(spec, checked, context))
+
+
+def shown(name: str, context: Context, **arguments: Any) -> dict[str, Any]:
+    """The preview of a call."""
+    spec = registry.get(name)
+    assert spec is not None
+    return registry.preview(spec, registry.check(spec, arguments), context)
+
+
+def ask(model: str, text: str = "Hello", system: str = "", tools: tuple[ToolDefinition, ...] = ()) -> ChatRequest:
     """A request of one message."""
-    return ChatRequest(model, (ChatMessage("user", text),), system)
+    return ChatRequest(model, (ChatMessage("user", text),), system, tools)

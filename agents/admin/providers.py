@@ -1,8 +1,7 @@
-"""Agents and model providers in the admin."""
+"""Model providers in the admin."""
 
 import asyncio
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin, messages
@@ -12,30 +11,14 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin.base import RelatedFilter, ScopedAdmin, on_page
 from accounts.admin.forms import ScopedForm
-from agents.models import Agent, Provider, ProviderKind
+from agents.admin.addresses import is_address
+from agents.models import Provider, ProviderKind
 from agents.providers import provider_for
 from agents.providers.base import ProviderSpec, ProviderUnavailable
 from core.errors import DomainError
 
 PATIENCE_SECONDS = 15
 NAMES_SHOWN = 20
-
-
-@admin.register(Agent)
-class AgentAdmin(ScopedAdmin):
-    """What answers. An agent is switched off, not deleted: what it said names it."""
-
-    lines = ("capabilities", "tools")
-    list_display = ("name", "slug", "workspace", "kind", "model", "autonomy", "enabled", "updated_at")
-    list_select_related = ("workspace",)
-    list_filter = ("kind", "autonomy", "enabled", ("workspace", RelatedFilter))
-    search_fields = ("name", "slug")
-    ordering = ("workspace__name", "name")
-    readonly_fields = ("created_at", "updated_at")
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        """The agents, without their long texts."""
-        return super().get_queryset(request).defer("instructions", "description")
 
 
 class ProviderForm(ScopedForm):
@@ -60,7 +43,7 @@ class ProviderForm(ScopedForm):
     def clean_base_url(self) -> str:
         """An address that a request can be sent to."""
         url = str(self.cleaned_data["base_url"]).strip()
-        if url and not _is_address(url):
+        if url and not is_address(url):
             raise forms.ValidationError("An http or https address, such as https://api.example.org/v1")
         return url
 
@@ -143,11 +126,3 @@ def _summary(names: list[str]) -> str:
         return "It answers, and lists no models."
     shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
     return f"It answers, with {len(names)} models: {shown}"
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
-    except ValueError:
-        return False
