@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models.functions import Now
 
+from accounts.models import Role
+
 if TYPE_CHECKING:
     from accounts.models import Actor
-    from chat.models import Conversation, Message, Run
+    from chat.models import Action, Conversation, Message, Run
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
@@ -38,3 +40,12 @@ class RunQuerySet(models.QuerySet["Run"]):
     def ready(self) -> RunQuerySet:
         """Runs that wait for a worker, due by now; `services/leases.py` claims the same."""
         return self.filter(state="queued", active=True, not_before__lte=Now())
+
+
+class ActionQuerySet(models.QuerySet["Action"]):
+    """Actions."""
+
+    def visible_to(self, actor: Actor) -> ActionQuerySet:
+        """The workspace's for managers, auditors and admins; members see what was done on their behalf."""
+        rows = self.filter(workspace=actor.workspace)
+        return rows if actor.may(Role.MANAGER, Role.AUDITOR) else rows.filter(person=actor.user)

@@ -14,6 +14,7 @@ from django.db.models.functions import Length
 from accounts.models import Actor
 from chat import eventlog
 from chat.models import Conversation, Message, RunState
+from chat.services import verdicts
 from companions.models import Companion
 from core import ids
 from core.errors import Invalid, NotFound
@@ -68,14 +69,17 @@ def change(conversation: Conversation, *, title: str | None = None, archived: bo
     return conversation
 
 
-def delete(conversation: Conversation) -> None:
+def delete(conversation: Conversation, *, by: Actor) -> None:
     """Remove it with its messages and runs; one under way is stopped once they are gone."""
     with transaction.atomic():
         locked = Conversation.objects.select_for_update().filter(pk=conversation.pk).first()
         if locked is None:
             raise UnknownSession("The session was deleted meanwhile.")
-        for run_id in locked.runs.filter(state=RunState.RUNNING).values_list("pk", flat=True):
-            transaction.on_commit(partial(eventlog.ask_to_stop, run_id), robust=True)
+        for run in locked.runs.select_for_update().filter(active=True):
+            if run.state == RunState.RUNNING:
+                transaction.on_commit(partial(eventlog.ask_to_stop, run.pk), robust=True)
+            elif run.waits:
+                verdicts.withdraw(run, by=by)
         locked.delete()
 
 

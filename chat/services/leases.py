@@ -18,22 +18,28 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from agents.providers.base import ChatMessage
+from approvals.services import audit
+from chat import transcript
+from chat.bells import ring_run
 from chat.models import MessageRole, Run, RunState
 from chat.services import runs
+from chat.transcript import Part
 from companions import services as companions
 from core import ids
-
-Part = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A run in this worker's hands, with all that answering it needs. Events are numbered above `seq`."""
+    """A run in this worker's hands, with all that answering it needs. Events are numbered above `seq`.
+
+    `parts` is what it said and did before, `steps` how often its model was asked for that; a run that `resumed` goes on
+    with its readers where it stopped.
+    """
 
     run_id: UUID
     conversation_id: UUID
     workspace_id: UUID
-    user_id: UUID
+    user_id: UUID | None
     attempt: int
     seq: int
     companion: str
@@ -42,6 +48,11 @@ class Claim:
     system: str
     messages: tuple[ChatMessage, ...]
     cancelled: bool
+    resumed: bool = False
+    steps: int = 0
+    parts: tuple[Part, ...] = ()
+    usage: dict[str, Any] | None = None
+    tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class Outcome:
     @property
     def text(self) -> str:
         """The answer's text."""
-        return "".join(part["text"] for part in self.parts if part["type"] == "text")
+        return transcript.text(self.parts)
 
 
 # The two ways to be ready have an index each; one statement with OR would use neither.
@@ -83,20 +94,25 @@ _QUEUED = "state = 'queued' AND active AND not_before <= clock_timestamp()"
 _LAPSED = "state = 'running' AND lease_until < clock_timestamp() AND attempt - given_back < %(attempts)s"
 _CLAIM = """
 WITH ready AS (
-    SELECT id FROM chat_run WHERE {ready} AND id <> ALL(%(held)s){unless}
+    SELECT id, conversation_id, agent_id, message_id, resumed FROM chat_run
+    WHERE {ready} AND id <> ALL(%(held)s){unless}
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE chat_run AS run SET
-    state = 'running', attempt = run.attempt + 1, worker = %(worker)s,
+    state = 'running', attempt = run.attempt + 1, worker = %(worker)s, resumed = false,
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
     started_at = coalesce(run.started_at, now()),
     seq_base = CASE WHEN run.attempt = 0 THEN conversation.last_seq ELSE run.seq_base END
-FROM ready, chat_conversation AS conversation, companions_companion AS companion, agents_agent AS agent,
-    chat_message AS message
-WHERE run.id = ready.id AND conversation.id = run.conversation_id AND companion.id = conversation.companion_id
-    AND agent.id = run.agent_id AND message.id = run.message_id
+FROM ready
+    JOIN chat_conversation AS conversation ON conversation.id = ready.conversation_id
+    JOIN agents_agent AS agent ON agent.id = ready.agent_id
+    JOIN chat_message AS message ON message.id = ready.message_id
+    LEFT JOIN companions_companion AS companion ON companion.id = conversation.companion_id
+WHERE run.id = ready.id
 RETURNING run.id, run.conversation_id, run.workspace_id, run.attempt, run.seq_base, run.companion_type, run.provider,
     run.model, run.cancel_requested_at IS NOT NULL, message.content,
-    conversation.user_id, companion.name, companion.personality, companion.tone, agent.instructions
+    conversation.user_id, coalesce(companion.name, agent.name), coalesce(companion.personality, ''),
+    coalesce(companion.tone, ''), agent.instructions,
+    ready.resumed, run.seq, run.steps, run.draft, run.usage, agent.tools, companion.tools_allowed
 """
 
 
@@ -132,27 +148,38 @@ def claim(
 
 def _claim(row: tuple[Any, ...], said: list[ChatMessage]) -> Claim:
     run_id, conversation_id, workspace_id, attempt, seq_base, companion, provider, model, cancelled, text = row[:10]
+    resumed, seq, steps, draft, usage, tools, allowed = row[15:]
+    parts = transcript.durable(json.loads(draft)) if steps else []
+    names = json.loads(tools)
+    if allowed is not None and (only := json.loads(allowed)):
+        names = [name for name in names if name in only]
     return Claim(
         run_id=run_id,
         conversation_id=conversation_id,
         workspace_id=workspace_id,
         attempt=attempt,
-        seq=seq_base + (attempt - 1) * Run.ATTEMPT_SEQS,
+        seq=seq if resumed else seq_base + (attempt - 1) * Run.ATTEMPT_SEQS,
         companion=companion,
         provider=provider,
         model=model,
         user_id=row[10],
-        system=companions.compose(*row[11:]),
+        system=companions.compose(*row[11:15]),
         messages=(*said, ChatMessage(role=MessageRole.USER.value, content=text)),
         cancelled=cancelled,
+        resumed=resumed,
+        steps=steps,
+        parts=tuple(parts),
+        usage=json.loads(usage) if usage else None,
+        tools=tuple(names),
     )
 
 
 _SAID = """
-SELECT run.id, said.role, said.content
+SELECT run.id, said.role, said.content, said.parts
 FROM chat_run AS run
 CROSS JOIN LATERAL (
     SELECT message.turn_at, message.created_at, message.role, message.content,
+        CASE WHEN message.parts @? '$[*] ? (@.type == "tool_call")' THEN message.parts END AS parts,
         sum(length(message.content)) OVER (ORDER BY message.turn_at DESC, message.created_at DESC) AS characters
     FROM chat_message AS message
     WHERE message.conversation_id = run.conversation_id AND message.id <> run.message_id
@@ -170,13 +197,16 @@ def _said(claimed: list[UUID]) -> dict[UUID, list[ChatMessage]]:
         with connection.cursor() as cursor:
             limits = {"limit": settings.HISTORY_MESSAGES, "characters": settings.HISTORY_CHARACTERS}
             cursor.execute(_SAID, {"runs": claimed, **limits})
-            for run_id, role, content in cursor.fetchall():
-                said.setdefault(run_id, []).append(ChatMessage(role=role, content=content))
+            for run_id, role, content, parts in cursor.fetchall():
+                told = transcript.told(json.loads(parts)) if parts else [ChatMessage(role=role, content=content)]
+                said.setdefault(run_id, []).extend(told)
     return said
 
 
+# A checkpoint may come after a step that was stored meanwhile: what covers less changes no draft.
 _CHECKPOINT = """
-UPDATE chat_run AS run SET draft = new.draft::jsonb, seq = new.seq,
+UPDATE chat_run AS run SET seq = greatest(run.seq, new.seq),
+    draft = CASE WHEN new.seq >= run.seq THEN new.draft::jsonb ELSE run.draft END,
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(drafts)s::text[])
     AS new(id, attempt, seq, draft)
@@ -218,7 +248,8 @@ FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(states)
     AS new(id, attempt, seq, state, answer, usage, code, message, provider, model)
 WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
     AND (run.lease_until < clock_timestamp() OR NOT %(lapsed)s)
-RETURNING run.id
+RETURNING run.id, run.agent_id,
+    (SELECT user_id FROM chat_conversation AS conversation WHERE conversation.id = run.conversation_id)
 """
 _ANSWERS = """
 INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, provider, model, usage, metadata,
@@ -246,14 +277,29 @@ def finish(outcomes: Sequence[Outcome], *, lapsed: bool = False) -> dict[UUID, d
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CONVERSATIONS, columns)
         cursor.execute(_FINISH, columns)
-        ended = {row[0] for row in cursor.fetchall()}
+        ended = {run_id: audit.agent(agent_id, person_id) for run_id, agent_id, person_id in cursor.fetchall()}
         answered = [outcome for outcome in outcomes if outcome.run_id in ended and outcome.parts]
         times: dict[UUID, datetime] = {}
         if answered:
             cursor.execute(_ANSWERS, _columns(answered))
             times = dict(cursor.fetchall())
+        audit.record(*(_ending(outcome, ended[outcome.run_id]) for outcome in outcomes if outcome.run_id in ended))
         runs.promote([outcome.conversation_id for outcome in outcomes if outcome.run_id in ended])
     return {outcome.run_id: times.get(outcome.message_id) for outcome in outcomes if outcome.run_id in ended}
+
+
+def _ending(outcome: Outcome, who: audit.Who) -> audit.Entry:
+    """What the audit log is told of a run's end."""
+    told = {"model": outcome.model, "provider": outcome.provider, "attempt": outcome.attempt}
+    return audit.Entry(
+        type=f"run.{outcome.state.value}",
+        workspace_id=outcome.workspace_id,
+        who=who,
+        target=("run", outcome.run_id),
+        agent_id=who.id,
+        session_id=outcome.conversation_id,
+        data={**told, **({"error": outcome.error_code} if outcome.error_code else {})},
+    )
 
 
 def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
@@ -288,7 +334,7 @@ def release(held: Iterable[tuple[UUID, int]]) -> int:
         given += Run.objects.filter(pk=run_id, attempt=attempt, state=RunState.RUNNING).update(
             state=RunState.QUEUED, not_before=Now(), lease_until=None, given_back=F("given_back") + 1
         )
-        runs.ring(run_id)
+        ring_run(run_id)
     return given
 
 

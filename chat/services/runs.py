@@ -15,13 +15,13 @@ from django.db.models.functions import Now
 from accounts.models import Actor
 from agents.brain import Choice
 from agents.providers.base import PASSING
-from chat import eventlog
+from approvals.services import audit
+from chat import eventlog, transcript
+from chat.bells import ring_run
 from chat.models import Conversation, Message, MessageRole, Run, RunState
-from core import ids, queue
+from chat.services import actions, verdicts
+from core import ids
 from core.errors import Conflict, NotFound
-
-EXECUTE = "chat.execute_run"
-ring = queue.doorbell(EXECUTE)
 
 
 class OnConflict(StrEnum):
@@ -64,7 +64,7 @@ def start(
     conversation: Conversation,
     *,
     text: str,
-    by: Actor,
+    by: Actor | None,
     choice: Choice,
     on_conflict: OnConflict = OnConflict.REJECT,
     metadata: dict[str, object] | None = None,
@@ -73,7 +73,8 @@ def start(
 ) -> Run:
     """Store the message and the run that answers it, and wake a worker once that is committed.
 
-    `also` is called in the same transaction. A conversation that is not stored yet is stored with them. Raises
+    `also` is called in the same transaction. A conversation that is not stored yet is stored with them. Nobody stands
+    behind the run of an agent that woke by itself. Raises
     ConversationBusy where another run has the conversation's turn and the message may neither wait nor interrupt.
     """
     message = Message(
@@ -89,9 +90,9 @@ def start(
         id=run_id or ids.new(),
         workspace_id=conversation.workspace_id,
         conversation=conversation,
-        agent_id=conversation.companion.agent_id,
+        agent_id=answering(conversation),
         message=message,
-        companion_type=conversation.companion.type,
+        companion_type=conversation.companion.type if conversation.companion else "",
         provider=choice.provider.name,
         model=choice.model,
     )
@@ -103,11 +104,11 @@ def start(
         with contextlib.nullcontext() if alone else transaction.atomic():
             if not fresh:
                 _take_turn(conversation, run, on_conflict, by=by)
-            _store(conversation, message, run, fresh=fresh)
+            _store(conversation, message, run, fresh=fresh, by=by)
             if also is not None:
                 also(run)
             if run.active:
-                ring(run.pk)
+                ring_run(run.pk)
     except IntegrityError as error:
         if "one_active_run_per_conversation" in str(error):
             raise _busy(conversation) from None
@@ -116,30 +117,48 @@ def start(
     return run
 
 
+def answering(conversation: Conversation) -> UUID:
+    """The agent that answers in a conversation."""
+    agent_id = conversation.companion.agent_id if conversation.companion else conversation.agent_id
+    assert agent_id is not None, "a conversation has a companion or an agent"
+    return agent_id
+
+
 _BEGIN = """WITH conversation AS (
-    INSERT INTO chat_conversation (id, workspace_id, user_id, companion_id, title, archived, last_seq)
-    VALUES (%(conversation)s, %(workspace)s, %(user)s, %(companion)s, %(title)s, false, 0)), """
-_STORE = """
-message AS (
+    INSERT INTO chat_conversation (id, workspace_id, user_id, companion_id, agent_id, title, archived, last_seq)
+    VALUES (%(conversation)s, %(workspace)s, %(user)s, %(companion)s, %(background)s, %(title)s, false, 0)), """
+_STORE = """, message AS (
     INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, model, provider, metadata)
     VALUES (%(message)s, %(workspace)s, %(conversation)s, %(role)s, %(content)s, %(parts)s::jsonb, '', '',
         %(metadata)s::jsonb))
 INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, message_id, state, active, attempt, given_back,
-    seq_base, seq, draft, companion_type, provider, model, worker, error_code, error_message)
-VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(message)s, %(state)s, %(active)s, 0, 0, 0, 0,
-    '[]'::jsonb, %(companion_type)s, %(provider)s, %(model)s, '', '', '')
+    resumed, steps, seq_base, seq, draft, companion_type, provider, model, worker, error_code, error_message)
+VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(message)s, %(state)s, %(active)s, 0, 0,
+    false, 0, 0, 0, '[]'::jsonb, %(companion_type)s, %(provider)s, %(model)s, '', '', '')
 """
 
 
-def _store(conversation: Conversation, message: Message, run: Run, *, fresh: bool) -> None:
-    """Insert the message and its run, and a fresh conversation with them, in one statement.
+def _store(conversation: Conversation, message: Message, run: Run, *, fresh: bool, by: Actor | None) -> None:
+    """Insert the message, its run and what the audit log says of it, and a fresh conversation, in one statement.
 
     Three `save()`s in a transaction took four times the CPU here and five round trips; every message comes this way.
     """
+    begun = audit.Entry(
+        type="run.started",
+        workspace_id=run.workspace_id,
+        who=audit.person(by) if by else audit.agent(run.agent_id),
+        target=("run", run.pk),
+        agent_id=run.agent_id,
+        session_id=conversation.pk,
+        data={"companion": run.companion_type, "model": run.model, "provider": run.provider},
+    )
+    logged, told = audit.cte([begun])
     with connection.cursor() as cursor:
         cursor.execute(
-            (_BEGIN if fresh else "WITH ") + _STORE,
+            (_BEGIN if fresh else "WITH ") + logged + _STORE,
             {
+                **told,
+                "background": conversation.agent_id,
                 "conversation": conversation.pk,
                 "workspace": conversation.workspace_id,
                 "user": conversation.user_id,
@@ -165,7 +184,7 @@ def cancel(run: Run, *, by: Actor) -> None:
     """Ask that the run stop. One that waits in line ends here; one under way is stopped by its worker."""
     with transaction.atomic():
         conversation = Conversation.objects.select_for_update().filter(pk=run.conversation_id).first()
-        if conversation is not None and _cancel_locked(run.pk, conversation, by=by):
+        if conversation is not None and cancel_locked(run.pk, conversation, by=by):
             promote([conversation.pk])
 
 
@@ -193,6 +212,7 @@ class Standing:
     model: str
     companion: str
     conversation_id: str
+    waits_for: tuple[actions.Asked, ...] = ()
 
 
 def standing(run_id: str) -> Standing | None:
@@ -206,8 +226,8 @@ def standing(run_id: str) -> Standing | None:
         state=RunState(run.state),
         attempt=run.attempt,
         seq=run.seq,
-        text="".join(part["text"] for part in parts if part["type"] == "text"),
-        reasoning="".join(part["text"] for part in parts if part["type"] == "reasoning"),
+        text=transcript.text(parts),
+        reasoning=transcript.text(parts, "reasoning"),
         message_id=str(run.answer_id) if run.answer_id else None,
         error_code=run.error_code,
         error_message=run.error_message,
@@ -215,6 +235,7 @@ def standing(run_id: str) -> Standing | None:
         model=run.model,
         companion=run.companion_type,
         conversation_id=str(run.conversation_id),
+        waits_for=tuple(actions.asked(run.pk)) if run.state == RunState.WAITING_APPROVAL else (),
     )
 
 
@@ -242,10 +263,10 @@ def promote(conversation_ids: list[UUID]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_PROMOTE, {"ended": conversation_ids})
         for (run_id,) in cursor.fetchall():
-            ring(run_id)
+            ring_run(run_id)
 
 
-def _take_turn(conversation: Conversation, run: Run, on_conflict: OnConflict, *, by: Actor) -> None:
+def _take_turn(conversation: Conversation, run: Run, on_conflict: OnConflict, *, by: Actor | None) -> None:
     """Take the stored conversation's turn if it is free, else wait for it, stopping who has it where that is asked.
 
     The conversation is locked before any of its runs, here as everywhere.
@@ -261,14 +282,14 @@ def _take_turn(conversation: Conversation, run: Run, on_conflict: OnConflict, *,
         for waiting in line.order_by(
             "active", "id"
         ):  # who has the turn last, or it would pass to who is cancelled next
-            _cancel_locked(waiting.pk, locked, by=by)
+            cancel_locked(waiting.pk, locked, by=by)
     if on_conflict is OnConflict.QUEUE and line.filter(active=False).count() >= settings.LINE_LIMIT:
         raise LineFull(f"{settings.LINE_LIMIT} messages wait in this conversation already.")
     if on_conflict is not OnConflict.REJECT:
         run.active = not line.filter(active=True).exists()
 
 
-def _cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor) -> bool:
+def cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor | None) -> bool:
     """Cancel under the conversation's lock; True where the run ended by it, with what it had said kept."""
     run = Run.objects.select_for_update().get(pk=run_id)
     if run.state == RunState.RUNNING:
@@ -277,14 +298,28 @@ def _cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor) -> bo
         return False
     if run.ended:
         return False
-    run.seq = max(run.seq_base + run.attempt * Run.ATTEMPT_SEQS, conversation.last_seq) + 1
+    if run.state == RunState.WAITING_APPROVAL:
+        verdicts.withdraw(run, by=by)
+        run.refresh_from_db(fields=["seq", "draft"])
+    run.seq = max(run.seq_base + run.attempt * Run.ATTEMPT_SEQS, conversation.last_seq, run.seq) + 1
     run.state, run.active, run.cancel_requested_at, run.ended_at = RunState.CANCELLED, False, Now(), Now()
     if run.draft:
         run.answer_id = _keep_draft(run).pk
     run.save()
     Conversation.objects.filter(pk=conversation.pk).update(last_seq=run.seq)
     conversation.last_seq = run.seq
-    transaction.on_commit(lambda: eventlog.tell_cancelled(run, seq=run.seq, by=str(by.user)), robust=True)
+    audit.record(
+        audit.Entry(
+            type="run.cancelled",
+            workspace_id=run.workspace_id,
+            who=audit.person(by) if by else audit.SYSTEM,
+            target=("run", run.pk),
+            agent_id=run.agent_id,
+            session_id=conversation.pk,
+        )
+    )
+    name = str(by.user) if by else ""
+    transaction.on_commit(lambda: eventlog.tell_cancelled(run, seq=run.seq, by=name), robust=True)
     return True
 
 

@@ -1,0 +1,121 @@
+"""Tool calls as a kind of approvals: how the approvals app reaches back to the actions that wait."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Membership
+from agents.tools import registry
+from approvals.calls import Call, Context, PastCall, Person, Said
+from approvals.kinds import Revision
+from approvals.models import Approval
+from approvals.rules import Ask, Deny, Observe
+from approvals.services import policies
+from chat.models import Action, Message
+from chat.services import actions, gate, verdicts
+from core.errors import Forbidden, Invalid
+
+SAID = 12
+SAID_CHARACTERS = 4_000
+PAGE = 500
+
+
+class EditDenied(Forbidden):
+    """Policy refuses the call with the edited arguments."""
+
+    code = "denied_by_policy"
+    title = "Policy denies the edited call"
+
+
+class ToolCalls:
+    """Approvals of tool calls; `subject_id` is the action's."""
+
+    def lock(self, subject_id: UUID) -> None:
+        """Lock the run, then the action."""
+        actions.lock(subject_id)
+
+    def revise(self, approval: Approval, arguments: dict[str, Any]) -> Revision:
+        """Check and judge edited arguments and store them with the action; raises Invalid or EditDenied."""
+        action = _action(approval)
+        held = policies.current(action.workspace_id)
+        judged = gate.revised(action, arguments, held)
+        if isinstance(judged.verdict, Deny | Observe) or judged.code:
+            raise EditDenied(judged.reason)
+        if judged.spec is None:
+            raise Invalid("The tool is gone.")
+        action.arguments, action.tool_version = judged.arguments, judged.spec.version
+        action.policy_version = held.version
+        action.digest = gate.digest_of(action)
+        action.save(update_fields=["arguments", "tool_version", "policy_version", "digest"])
+        context = gate.context_of(gate.origin_of_action(action), action.pk)
+        preview = judged.preview or registry.preview(judged.spec, action.arguments, context)
+        return Revision(
+            arguments=action.arguments,
+            digest=action.digest,
+            preview=dict(preview),
+            policy_version=held.version,
+            ask=judged.verdict if isinstance(judged.verdict, Ask) else None,
+        )
+
+    def decided(self, approval: Approval) -> None:
+        """Release the action or refuse it, and let the run go on once nobody is waited for."""
+        verdicts.decided(approval)
+
+    def digest(self, approval: Approval) -> str:
+        """What would run, from the action's row as it is."""
+        return gate.digest_of(_action(approval))
+
+    def call(self, approval: Approval) -> Call:
+        """The call as policy judges it now."""
+        return _call(_action(approval))
+
+    def calls_since(self, workspace_id: UUID, since: datetime) -> Iterator[PastCall]:
+        """Every call that policy judged since then, oldest first, a page at a time."""
+        members = Membership.objects.filter(workspace=workspace_id).select_related("user")
+        people = {row.user_id: Person(row.user_id, row.user.email, row.role) for row in members}
+        last: UUID | None = None
+        while True:
+            rows = Action.objects.filter(workspace=workspace_id, created_at__gte=since).exclude(risk="")
+            rows = rows.filter(pk__gt=last) if last else rows
+            page = list(rows.select_related("workspace", "agent").order_by("pk")[:PAGE])
+            for action in page:
+                person_id = action.person_id
+                origin = gate.Origin(
+                    workspace=action.workspace,
+                    agent=action.agent,
+                    companion=action.companion_type,
+                    person=people.get(person_id, Person(person_id, "", "")) if person_id else None,
+                    run_id=action.run_id,
+                    session_id=action.conversation_id,
+                    switched_off=frozenset(),
+                )
+                call = gate.call_of(origin, action.tool, action.risk, action.arguments)
+                yield PastCall(call=call, verdict=action.verdict, policy=action.policy_name, at=action.created_at)
+            if len(page) < PAGE:
+                return
+            last = page[-1].pk
+
+    def context(self, approval: Approval) -> Context:
+        """The conversation and the run's other calls."""
+        action = _action(approval)
+        said = Message.objects.filter(conversation=action.conversation_id).order_by("-turn_at", "-created_at")[:SAID]
+        beside = Action.objects.filter(run=action.run_id).order_by("step", "place") if action.run_id else []
+        return Context(
+            title=str(action.conversation) if action.conversation else "",
+            person=action.person.email if action.person else "",
+            said=[Said(row.role, row.content[:SAID_CHARACTERS], row.created_at) for row in reversed(said)],
+            run_state=action.run.state if action.run else "",
+            calls=[{"tool": row.tool, "state": row.state, "summary": row.summary} for row in beside],
+        )
+
+
+def _action(approval: Approval) -> Action:
+    rows = Action.objects.select_related("workspace", "agent", "person", "run", "conversation")
+    return rows.get(pk=approval.subject_id)
+
+
+def _call(action: Action) -> Call:
+    spec = registry.get(action.tool)
+    risk = spec.risk if spec else action.risk
+    return gate.call_of(gate.origin_of_action(action), action.tool, risk, action.arguments)

@@ -1,0 +1,205 @@
+"""Actions as rows: what each may become, what the log and the watchers are told of it, and when a run goes on.
+
+Locks are taken in one order: conversation, run, action, approval. `proposing` makes actions, `verdicts` hears what
+people say of them, `execution` runs them.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from approvals.rules import Ask
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from agents.events import ApprovalRequested, Event
+from approvals.models import Approval
+from approvals.services import approvals, audit, outbox
+from chat import eventlog
+from chat.bells import ring_action, ring_run
+from chat.models import Action, ActionState, Run, RunState
+from chat.services import gate
+from chat.transcript import Part
+
+KIND = "tool_call"
+OPEN = (ActionState.PROPOSED, ActionState.WAITING, ActionState.UNKNOWN)
+SUMMARY = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call that waits for a manager."""
+
+    approval_id: UUID
+    call_id: str
+    tool: str
+    risk: str
+    expires_at: datetime
+
+    @property
+    def event(self) -> ApprovalRequested:
+        """The same, for those who watch."""
+        at = self.expires_at.isoformat().replace("+00:00", "Z")
+        return ApprovalRequested(str(self.approval_id), self.call_id, self.tool, self.risk, at)
+
+
+def request(run: Run, action: Action, ask: Ask, preview: Any) -> Asked:
+    """Ask for an action's approval; its row is the caller's to store."""
+    origin = gate.origin_of(run)
+    approval = approvals.request(
+        call=gate.call_of(origin, action.tool, action.risk, action.arguments),
+        ask=ask,
+        kind=KIND,
+        subject_id=action.pk,
+        call_id=action.call_id,
+        tool_version=action.tool_version,
+        digest=action.digest,
+        preview=dict(preview),
+        policy_version=action.policy_version,
+        requested_by=run.conversation.user,
+    )
+    action.approval_id = approval.pk
+    return Asked(approval.pk, action.call_id, action.tool, action.risk, approval.expires_at)
+
+
+def refuse(action: Action, code: str, reason: str = "") -> None:
+    """Set what a refused action says; it is the caller who stores it."""
+    reason = reason or gate.REFUSALS.get(code, "")
+    action.state, action.code, action.ended_at = ActionState.REFUSED, code[:60], Now()
+    action.result = json.dumps({"refused": code, "reason": reason}, ensure_ascii=False)
+    action.summary = f"refused: {reason or code}"[:SUMMARY]
+
+
+def hold(run: Run, *, seq: int) -> None:
+    """Let a run wait for people: no worker has it, and it is nobody's death that it left one."""
+    Run.objects.filter(pk=run.pk).update(
+        state=RunState.WAITING_APPROVAL, seq=seq, lease_until=None, given_back=F("given_back") + 1
+    )
+    audit.record(run_entry(run, "run.waiting"))
+
+
+def advance(run: Run) -> None:
+    """Let a waiting run go on, and its actions run, once nobody is waited for; the caller holds the run's lock."""
+    if not run.waits or run.cancel_requested_at or Action.objects.filter(run=run, state__in=OPEN).exists():
+        return
+    make_ready(Action.objects.filter(run=run, state=ActionState.ALLOWED))
+    Run.objects.filter(pk=run.pk).update(state=RunState.QUEUED, resumed=True, not_before=Now())
+    run.state = RunState.QUEUED
+    audit.record(run_entry(run, "run.resumed"))
+    ring_run(run.pk)
+
+
+def make_ready(actions: Iterable[Action]) -> None:
+    """Let those of the actions run that are allowed to."""
+    ready = [action for action in actions if action.state == ActionState.ALLOWED]
+    if ready:
+        ready_ids = [action.pk for action in ready]
+        Action.objects.filter(pk__in=ready_ids).update(state=ActionState.READY, not_before=Now())
+        audit.record(*(entry(action, "action.ready") for action in ready))
+        ring_action(ready[0].pk)
+
+
+def asked(run_id: UUID) -> list[Asked]:
+    """The calls of a run that wait for a manager."""
+    rows = Approval.objects.pending().filter(run_id=run_id).order_by("id")
+    return [Asked(row.pk, row.call_id, row.tool, row.risk, row.expires_at) for row in rows]
+
+
+def of_step(run_id: UUID, calls: Sequence[str]) -> list[Action]:
+    """The actions of these calls, in the model's order."""
+    return list(Action.objects.filter(run_id=run_id, call_id__in=calls).order_by("step", "place"))
+
+
+def as_part(action: Action) -> Part:
+    """A settled action as the transcript has it."""
+    ok = action.state == ActionState.SUCCEEDED
+    content = action.result
+    if action.approval_id and ok:
+        edited = Approval.objects.filter(pk=action.approval_id).exclude(proposed_arguments=None).exists()
+        if edited:
+            ran = json.dumps(action.arguments, ensure_ascii=False)
+            content = f"An approver edited the arguments. What ran: {ran}\n{content}"
+    return {
+        "type": "tool_result",
+        "call_id": action.call_id,
+        "name": action.tool,
+        "ok": ok,
+        "summary": action.summary,
+        "content": content,
+    }
+
+
+def tell(run: Run, events: Sequence[Event]) -> None:
+    """Tell those who watch a run that no worker has; its lock is held, so the numbers are ours."""
+    if run.state != RunState.WAITING_APPROVAL:
+        return
+    first = run.seq + 1
+    run.seq += len(events)
+    Run.objects.filter(pk=run.pk).update(seq=run.seq)
+    batch = eventlog.Batch(str(run.pk), str(run.conversation_id), first, list(events))
+    transaction.on_commit(lambda: eventlog.append(batch), robust=True)
+
+
+def lock(action_id: UUID) -> None:
+    """Lock the run that an action belongs to, then the action."""
+    run_id = Action.objects.filter(pk=action_id).values_list("run_id", flat=True).first()
+    if run_id is not None:
+        Run.objects.select_for_update().filter(pk=run_id).first()
+    Action.objects.select_for_update().filter(pk=action_id).first()
+
+
+def announce(action: Action) -> None:
+    """Tell those outside that an action came to its end."""
+    payload = {
+        "action_id": str(action.pk),
+        "approval_id": str(action.approval_id) if action.approval_id else None,
+        "run_id": str(action.run_id) if action.run_id else None,
+        "tool": action.tool,
+        "state": action.state,
+        "code": action.code,
+        "summary": action.summary,
+    }
+    outbox.put(action.workspace_id, "action.finished", payload)
+
+
+def told_as(action: Action) -> str:
+    """The name that the audit log has for an action's state."""
+    return "observed" if action.code == "observed" else str(action.state)
+
+
+def entry(action: Action, type_: str, who: audit.Who | None = None, **more: Any) -> audit.Entry:
+    """What the audit log is told of an action."""
+    told = {"tool": action.tool, "call_id": action.call_id, "digest": action.digest, "attempt": action.attempt}
+    if type_ in ("action.allowed", "action.waiting", "action.refused", "action.observed"):
+        told |= {"arguments": action.arguments, "policy": action.policy_name, "policy_version": action.policy_version}
+    return audit.Entry(
+        type=type_,
+        workspace_id=action.workspace_id,
+        who=who or audit.agent(action.agent_id, action.person_id),
+        target=("action", action.pk),
+        agent_id=action.agent_id,
+        session_id=action.conversation_id,
+        data={
+            **told,
+            "run_id": str(action.run_id) if action.run_id else None,
+            "approval_id": str(action.approval_id) if action.approval_id else None,
+            **({"code": action.code} if action.code else {}),
+            **more,
+        },
+    )
+
+
+def run_entry(run: Run, type_: str) -> audit.Entry:
+    """What the audit log is told of a run."""
+    return audit.Entry(
+        type=type_,
+        workspace_id=run.workspace_id,
+        who=audit.agent(run.agent_id, run.conversation.user_id),
+        target=("run", run.pk),
+        agent_id=run.agent_id,
+        session_id=run.conversation_id,
+    )

@@ -1,0 +1,247 @@
+"""The execution of actions: the last gate, the claim that is committed before the effect, and what came of it.
+
+Decision and execution are two states. A worker that dies between the claim and the outcome leaves an action that is
+run again with the same key where its tool honours keys, and whose outcome is `unknown` where it does not.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from approvals.rules import Allow, Ask
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Func, Value
+
+from agents.tools import registry
+from agents.tools.registry import Context
+from approvals import rules
+from approvals.models import Approval
+from approvals.services import approvals, audit, policies
+from chat.bells import ring_action
+from chat.models import Action, ActionState
+from chat.services import actions, gate
+from core import faults
+
+AGAIN = ("idempotent", "keyed")  # retry classes whose tools may be called again with the same key
+LONGEST_PAUSE = 60.0
+
+
+class Clock(Func):
+    """The database's clock as it goes on within a transaction."""
+
+    function = "clock_timestamp"
+    output_field = DateTimeField()
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """An action in this worker's hands, `executing` and committed as such."""
+
+    action_id: UUID
+    run_id: UUID | None
+    attempt: int
+    tool: str
+    arguments: dict[str, Any]
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call; `sent` says of a failure whether the tool can have done something: no, yes or perhaps."""
+
+    ok: bool
+    result: str
+    summary: str
+    code: str = ""
+    sent: str = "yes"
+
+
+def claim(worker: str, *, limit: int, held: Collection[UUID] = ()) -> tuple[list[Execution], set[UUID]]:
+    """Take up to `limit` ready actions through the last gate; gives them, and the runs of those that were refused.
+
+    In one transaction: what is refused is refused there, what is taken is `executing` when this returns.
+    """
+    taken: list[Execution] = []
+    refused: set[UUID] = set()
+    told: list[audit.Entry] = []
+    with transaction.atomic():
+        ready = Action.objects.select_for_update(skip_locked=True, of=("self",)).filter(
+            state=ActionState.READY, not_before__lte=Clock()
+        )
+        rows = ready.exclude(pk__in=held).select_related("run", "workspace", "agent").order_by("not_before")[:limit]
+        for action in rows:
+            code = refusal(action)
+            if code:
+                told.append(_stop(action, code))
+                refused |= {action.run_id} if action.run_id else set()
+            else:
+                taken.append(_take(action, worker))
+                told.append(actions.entry(action, "action.started"))
+        faults.reach("action.in_audit_write")
+        audit.record(*told)
+    return taken, refused
+
+
+def refusal(action: Action) -> str:
+    """Why the action may not run now, as a code; empty where it may. Everything is looked at anew."""
+    run = action.run
+    if run is None or run.ended or run.cancel_requested_at:
+        return "cancelled"
+    spec = registry.get(action.tool)
+    if spec is None or spec.version != action.tool_version:
+        return "tool_changed"
+    origin = gate.origin_of_action(action)
+    if code := gate.switched_off(origin, action.tool):
+        return code
+    if gate.digest_of(action) != action.digest:
+        return "digest_mismatch"
+    if action.approval_id:
+        approval = Approval.objects.filter(pk=action.approval_id).first()
+        if approval is None or approval.digest != action.digest or not approvals.still_holds(approval):
+            return "approval_not_valid"
+    held = policies.current(action.workspace_id)
+    verdict = rules.judge(gate.call_of(origin, action.tool, spec.risk, action.arguments), held)
+    countersigned = action.approval_id is not None or action.grant_id is not None
+    if isinstance(verdict, Allow) or (isinstance(verdict, Ask) and countersigned):
+        return ""
+    return "policy_changed"
+
+
+def _stop(action: Action, code: str) -> audit.Entry:
+    """Refuse it; but what was begun before, and may not be begun again, is nobody's to call undone."""
+    if action.attempt and action.resolution != "not_done" and action.retry != "idempotent":
+        action.state, action.code = ActionState.UNKNOWN, code
+        action.summary = "It was begun, and may not be tried again; a person says what became of it."
+    else:
+        actions.refuse(action, code)
+    action.save()
+    actions.announce(action)
+    return actions.entry(action, f"action.{action.state}")
+
+
+def _take(action: Action, worker: str) -> Execution:
+    action.attempt += 1
+    Action.objects.filter(pk=action.pk).update(
+        state=ActionState.EXECUTING,
+        attempt=action.attempt,
+        worker=worker,
+        started_at=Clock(),
+        lease_until=_from_now(settings.ACTION_LEASE_SECONDS),
+        resolution="",
+    )
+    context = gate.context_of(gate.origin_of_action(action), action.pk, action.attempt)
+    return Execution(action.pk, action.run_id, action.attempt, action.tool, action.arguments, context)
+
+
+def settle(execution: Execution, outcome: Outcome) -> bool:
+    """Store what came of it; what comes after its lease was taken over is kept beside. True where it was the word."""
+    with transaction.atomic():
+        mine = Action.objects.select_for_update().filter(
+            pk=execution.action_id, attempt=execution.attempt, state=ActionState.EXECUTING
+        )
+        action = mine.first()
+        if action is None:
+            _keep_late(execution, outcome)
+            return False
+        _fill(action, outcome)
+        action.save()
+        faults.reach("action.in_audit_write")
+        type_ = "action.retried" if action.state == ActionState.READY else f"action.{action.state}"
+        audit.record(actions.entry(action, type_, summary=outcome.summary))
+        if action.settled or action.state == ActionState.UNKNOWN:
+            actions.announce(action)
+        else:
+            ring_action(action.pk)
+        faults.reach("action.before_ack")
+    faults.reach("action.acked")
+    return True
+
+
+def _fill(action: Action, outcome: Outcome) -> None:
+    """What the action becomes by its outcome."""
+    action.result, action.summary, action.code = outcome.result, outcome.summary[: actions.SUMMARY], outcome.code
+    action.lease_until = None
+    if outcome.ok:
+        action.state, action.ended_at = ActionState.SUCCEEDED, Clock()
+        return
+    action.perhaps = action.perhaps or outcome.sent == "perhaps"
+    may_again = outcome.sent == "no" or (outcome.sent == "perhaps" and action.retry in AGAIN)
+    if may_again and action.attempt < settings.ACTION_MAX_ATTEMPTS:
+        action.state, action.not_before = ActionState.READY, _from_now(_pause(action.attempt))
+    # That this attempt did nothing says nothing of one before it. What may be repeated at will needs nobody to look.
+    elif action.perhaps and action.retry != "idempotent":
+        action.state = ActionState.UNKNOWN
+    else:
+        action.state, action.ended_at = ActionState.FAILED, Clock()
+
+
+def _keep_late(execution: Execution, outcome: Outcome) -> None:
+    """A worker slept past its lease: what it brings changes nothing, and is shown to whoever looks into it."""
+    action = Action.objects.select_for_update().filter(pk=execution.action_id).first()
+    if action is None:
+        return
+    action.late_result = f"attempt {execution.attempt}: {outcome.result}"[:20_000]
+    action.save(update_fields=["late_result"])
+    audit.record(actions.entry(action, "action.late_result", of_attempt=execution.attempt, summary=outcome.summary))
+
+
+def lapse(limit: int = 100) -> set[UUID]:
+    """Actions whose worker died: ready again where their tool honours keys, else unknown; gives their runs."""
+    told: list[audit.Entry] = []
+    runs: set[UUID] = set()
+    with transaction.atomic():
+        rows = Action.objects.select_for_update(skip_locked=True, of=("self",)).filter(
+            state=ActionState.EXECUTING, lease_until__lt=Clock()
+        )
+        for action in rows[:limit]:
+            _fill(action, Outcome(False, "", "Its worker died while it ran.", "worker_lost", "perhaps"))
+            action.save()
+            type_ = "action.retried" if action.state == ActionState.READY else f"action.{action.state}"
+            told.append(actions.entry(action, type_))
+            if action.state == ActionState.READY:
+                ring_action(action.pk)
+            else:
+                actions.announce(action)
+            runs |= {action.run_id} if action.run_id else set()
+        audit.record(*told)
+    return runs
+
+
+_RENEW = """
+UPDATE chat_action AS action SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS held(id, attempt)
+WHERE action.id = held.id AND action.attempt = held.attempt AND action.state = 'executing'
+RETURNING action.id
+"""
+
+
+def renew(held: Sequence[Execution]) -> set[UUID]:
+    """Renew the leases of actions at hand; gives those that are still this worker's."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _RENEW,
+            {
+                "lease": settings.ACTION_LEASE_SECONDS,
+                "ids": [execution.action_id for execution in held],
+                "attempts": [execution.attempt for execution in held],
+            },
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def unsettled(run_ids: Iterable[UUID]) -> set[UUID]:
+    """Of these runs those with an action that may still run or runs."""
+    busy = (ActionState.READY, ActionState.EXECUTING)
+    return set(Action.objects.filter(run_id__in=list(run_ids), state__in=busy).values_list("run_id", flat=True))
+
+
+def _pause(attempt: int) -> float:
+    return min(0.5 * 4.0 ** (attempt - 1), LONGEST_PAUSE)
+
+
+def _from_now(seconds: float) -> Any:
+    later = Clock() + Value(timedelta(seconds=seconds), output_field=DurationField())
+    return ExpressionWrapper(later, output_field=DateTimeField())

@@ -1,0 +1,209 @@
+"""The gate: what becomes of a call that a model asks for. Nothing here writes; `actions` and `execution` act on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from approvals.rules import Allow, Ask, Deny, Observe, Rules, Verdict
+
+from accounts.models import Membership, Workspace
+from agents.models import Agent, ToolSetting
+from agents.providers.base import ToolCall
+from agents.tools import registry
+from agents.tools.registry import Context, ToolSpec
+from approvals import rules
+from approvals.calls import Call, Person
+from chat.models import Action, Run
+from core import digest
+from core.errors import DomainError, FieldError, Invalid
+
+REFUSALS = {
+    "unknown_tool": "There is no such tool here.",
+    "malformed_arguments": "The arguments are not a JSON object.",
+    "tool_disabled": "The tool is switched off in this workspace.",
+    "agent_disabled": "The agent is switched off.",
+    "workspace_frozen": "The workspace is frozen: no action runs until an admin lifts that.",
+    "too_many_requests": "This run has asked for as many approvals as it may. Wait for those, or do without.",
+    "observed": "This agent only observes: the proposal was recorded, and nothing ran.",
+    "cancelled": "The run was cancelled before the call began.",
+    "tool_changed": "The tool was changed since the call was judged. Propose it again.",
+    "policy_changed": "The policy was changed since the call was judged, and does not allow it any more.",
+    "digest_mismatch": "What is stored is not what was approved. Nothing ran.",
+    "approval_not_valid": "The approval does not hold any more. Propose the call again.",
+    "tier_required": "Approvals need the tier pro or higher, and this call would have to be approved.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a call comes from, as things stand now."""
+
+    workspace: Workspace
+    agent: Agent
+    companion: str
+    person: Person | None
+    run_id: UUID | None
+    session_id: UUID | None
+    switched_off: frozenset[str]
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """The tools that the agent has and that are not switched off."""
+        return frozenset(self.agent.tools) - self.switched_off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A call with its verdict; None, with a code and a reason, where it is refused whatever policy says."""
+
+    proposed: ToolCall
+    spec: ToolSpec | None
+    arguments: dict[str, Any]
+    call: Call | None = None
+    verdict: Verdict | None = None
+    code: str = ""
+    reason: str = ""
+    preview: Mapping[str, Any] = field(default_factory=dict)
+
+
+def origin_of(run: Run) -> Origin:
+    """Where the calls of this run come from."""
+    conversation = run.conversation
+    return _origin(run.workspace, run.agent, conversation.user_id, run.companion_type, run.pk, conversation.pk)
+
+
+def origin_of_action(action: Action) -> Origin:
+    """Where this action's call comes from."""
+    workspace, agent, person_id = action.workspace, action.agent, action.person_id
+    return _origin(workspace, agent, person_id, action.companion_type, action.run_id, action.conversation_id)
+
+
+def _origin(
+    workspace: Workspace,
+    agent: Agent,
+    person_id: UUID | None,
+    companion: str,
+    run_id: UUID | None,
+    session_id: UUID | None,
+) -> Origin:
+    off = ToolSetting.objects.filter(workspace=workspace, enabled=False).values_list("tool", flat=True)
+    return Origin(
+        workspace=workspace,
+        agent=agent,
+        companion=companion,
+        person=_person(workspace, person_id) if person_id else None,
+        run_id=run_id,
+        session_id=session_id,
+        switched_off=frozenset(off),
+    )
+
+
+def _person(workspace: Workspace, user_id: UUID) -> Person:
+    member = Membership.objects.filter(workspace=workspace, user_id=user_id).select_related("user").first()
+    return Person(user_id, member.user.email, member.role) if member else Person(user_id, "", "")
+
+
+def call_of(origin: Origin, tool: str, risk: str, arguments: dict[str, Any]) -> Call:
+    """The call as policy judges it."""
+    return Call(
+        workspace_id=origin.workspace.pk,
+        tier=origin.workspace.tier,
+        tool=tool,
+        risk=risk,
+        arguments=arguments,
+        agent=origin.agent.slug,
+        agent_id=origin.agent.pk,
+        autonomy=origin.agent.autonomy,
+        companion=origin.companion,
+        person=origin.person,
+        run_id=origin.run_id,
+        session_id=origin.session_id,
+    )
+
+
+def judge(origin: Origin, proposed: ToolCall, held: Rules, *, key: UUID) -> Judged:
+    """The verdict on a call that a model asks for. A tool may look at the world to check it and to preview it."""
+    spec = registry.get(proposed.name)
+    arguments = proposed.arguments or {}
+    if spec is None or spec.name not in origin.agent.tools:
+        return _refused(proposed, None, arguments, "unknown_tool")
+    if proposed.arguments is None:
+        return _refused(proposed, spec, {}, "malformed_arguments")
+    if code := switched_off(origin, spec.name):
+        return _refused(proposed, spec, arguments, code)
+    context = context_of(origin, key)
+    try:
+        digest.canonical(arguments)
+        arguments = registry.check(spec, arguments)
+        registry.validate(spec, arguments, context)
+    except DomainError as error:
+        said = " ".join(f"{one.field}: {one.message}" for one in error.errors) or error.detail
+        return _refused(proposed, spec, arguments, "invalid_arguments", said)
+    call = call_of(origin, spec.name, spec.risk, arguments)
+    verdict = rules.judge(call, held)
+    match verdict:
+        case Ask():
+            preview = registry.preview(spec, arguments, context)
+            return Judged(
+                proposed=proposed, spec=spec, arguments=arguments, call=call, verdict=verdict, preview=preview
+            )
+        case Deny():
+            return _refused(proposed, spec, arguments, verdict.code, verdict.reason, verdict)
+        case Observe():
+            return _refused(proposed, spec, arguments, "observed", "", verdict)
+        case Allow():
+            return Judged(proposed=proposed, spec=spec, arguments=arguments, call=call, verdict=verdict)
+
+
+def switched_off(origin: Origin, tool: str) -> str:
+    """The code of the kill switch that is thrown; empty where none is."""
+    if origin.workspace.frozen:
+        return "workspace_frozen"
+    if not origin.agent.enabled:
+        return "agent_disabled"
+    return "tool_disabled" if tool in origin.switched_off else ""
+
+
+def context_of(origin: Origin, key: UUID, attempt: int = 0) -> Context:
+    """What a tool is told of its call."""
+    person_id = origin.person.id if origin.person else None
+    return Context(
+        workspace_id=origin.workspace.pk, key=str(key), attempt=attempt, person_id=person_id, agent_id=origin.agent.pk
+    )
+
+
+def _refused(
+    proposed: ToolCall,
+    spec: ToolSpec | None,
+    arguments: dict[str, Any],
+    code: str,
+    reason: str = "",
+    verdict: Verdict | None = None,
+) -> Judged:
+    reason = reason or REFUSALS.get(code, "")
+    return Judged(proposed=proposed, spec=spec, arguments=arguments, verdict=verdict, code=code, reason=reason)
+
+
+def digest_of(action: Action) -> str:
+    """What a decision is bound to: everything of the action that says what would run, and under which policy."""
+    return digest.hexdigest(
+        {
+            "workspace": str(action.workspace_id),
+            "run": str(action.run_id),
+            "call": action.call_id,
+            "tool": action.tool,
+            "tool_version": action.tool_version,
+            "arguments": action.arguments,
+            "policy_version": action.policy_version,
+        }
+    )
+
+
+def revised(action: Action, arguments: dict[str, Any], held: Rules) -> Judged:
+    """Edited arguments in place of those proposed; raises Invalid where they do not fit."""
+    proposed = ToolCall(action.call_id, action.tool, arguments)
+    judged = judge(origin_of_action(action), proposed, held, key=action.pk)
+    if judged.code == "invalid_arguments":
+        raise Invalid(judged.reason, errors=[FieldError("arguments", "invalid", judged.reason)])
+    return judged

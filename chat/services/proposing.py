@@ -1,0 +1,137 @@
+"""A step's calls become actions, each with its verdict: what is allowed gets ready, what must be asked about waits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from agents.providers.base import ToolCall
+from approvals.models import Approval
+from approvals.rules import Allow, Ask
+from approvals.services import approvals, audit, policies
+from chat.models import Action, ActionState, Run, RunState
+from chat.services import actions, gate
+from chat.services.actions import Asked
+from chat.transcript import Part
+from core import faults, ids
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One turn of a model that ended in calls; `seq` covers everything said and proposed so far, as `parts` does."""
+
+    run_id: UUID
+    attempt: int
+    number: int
+    seq: int
+    parts: Sequence[Part]
+    usage: dict[str, Any] | None
+    calls: Sequence[ToolCall]
+
+
+def propose(step: Step) -> list[Asked] | None:
+    """Store a step's calls with their verdicts, all in one transaction: from here on nothing is asked or run twice.
+
+    Gives the calls that wait for a manager, for whom the run lets go of its worker; or None where the run is not this
+    worker's any more. Where no call waits, those that are allowed are ready when this returns.
+    """
+    while True:
+        run = Run.objects.select_related("workspace", "agent", "conversation").get(pk=step.run_id)
+        held = policies.current(run.workspace_id)
+        origin = gate.origin_of(run)
+        keys = [ids.new() for _ in step.calls]
+        judged = [gate.judge(origin, call, held, key=key) for call, key in zip(step.calls, keys, strict=True)]
+        with transaction.atomic():
+            mine = Run.objects.select_for_update().filter(pk=run.pk, attempt=step.attempt, state=RunState.RUNNING)
+            if not mine.exists():
+                return None
+            if policies.current(run.workspace_id).version != held.version:
+                continue  # judged by rules that no longer hold
+            waiting = _store(run, step, dict(zip(keys, judged, strict=True)), held.version)
+            faults.reach("step.before_commit")
+        faults.reach("step.committed")
+        return waiting
+
+
+def _store(run: Run, step: Step, judged: dict[UUID, gate.Judged], policy_version: int) -> list[Asked]:
+    rows = [_action(run, step, place, key, one, policy_version) for place, (key, one) in enumerate(judged.items(), 1)]
+    waiting: list[Asked] = []
+    asked_before = Approval.objects.filter(run_id=run.pk).count()
+    for action, one in zip(rows, judged.values(), strict=True):
+        if isinstance(one.verdict, Ask) and not one.code:
+            asked = _ask(run, action, one, one.verdict, asked_before + len(waiting))
+            if asked is not None:
+                waiting.append(asked)
+    Action.objects.bulk_create(rows)
+    audit.record(*(actions.entry(row, f"action.{actions.told_as(row)}") for row in rows))
+    Run.objects.filter(pk=run.pk).update(draft=list(step.parts), seq=step.seq, steps=step.number, usage=step.usage)
+    if waiting:
+        seq = step.seq + len(waiting) + 1  # the events that tell of it: see Runner
+        actions.hold(run, seq=seq)
+    else:
+        actions.make_ready(rows)
+    return waiting
+
+
+def _action(run: Run, step: Step, place: int, key: UUID, judged: gate.Judged, policy_version: int) -> Action:
+    """The row of a call with its verdict; what is asked about is asked afterwards."""
+    spec, verdict = judged.spec, judged.verdict
+    action = Action(
+        id=key,
+        workspace_id=run.workspace_id,
+        run=run,
+        conversation=run.conversation,
+        agent=run.agent,
+        person_id=run.conversation.user_id,
+        companion_type=run.companion_type,
+        step=step.number,
+        place=place,
+        call_id=judged.proposed.call_id,
+        tool=judged.proposed.name[:200],
+        tool_version=spec.version if spec else "",
+        risk=spec.risk if spec else "",
+        retry=spec.retry if spec else "",
+        arguments=judged.arguments,
+        policy_version=policy_version,
+        policy_name=verdict.policy if verdict else "",
+        verdict="deny" if judged.code else "allow" if isinstance(verdict, Allow) else "ask",
+        state=ActionState.ALLOWED,
+    )
+    if judged.code:
+        actions.refuse(action, judged.code, judged.reason)
+    elif spec is not None:
+        action.digest = gate.digest_of(action)
+    return action
+
+
+def _ask(run: Run, action: Action, judged: gate.Judged, ask: Ask, before: int) -> Asked | None:
+    """Ask for an action's approval, unless one is remembered that covers it, or the run has asked too often."""
+    assert judged.call is not None, "a call that is asked about was judged"
+    grant = approvals.use_grant(judged.call, action.tool_version)
+    if grant is not None:
+        action.grant_id = grant.pk
+        return None
+    if before >= ask.most_per_run:
+        actions.refuse(action, "too_many_requests")
+        return None
+    action.state = ActionState.WAITING
+    return actions.request(run, action, ask, judged.preview)
+
+
+def hold_for_people(run_id: UUID, attempt: int, seq: int, parts: Sequence[Part]) -> bool:
+    """Let a run wait because it is not known what became of an action of its; False where it need not, or is not ours.
+
+    `seq` covers all that was said; the event that tells of the wait is the next.
+    """
+    with transaction.atomic():
+        mine = Run.objects.select_for_update(of=("self",)).filter(pk=run_id, attempt=attempt, state=RunState.RUNNING)
+        run = mine.select_related("conversation").first()
+        if run is None:
+            return False
+        Run.objects.filter(pk=run_id).update(draft=list(parts))
+        actions.hold(run, seq=seq + 1)
+        run.refresh_from_db()
+        actions.advance(run)  # somebody may have said it in this very moment
+    return True

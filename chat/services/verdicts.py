@@ -1,0 +1,170 @@
+"""What people say of actions: a decision on an approval, the end of a run that waits, a word on an unknown outcome."""
+
+import json
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from accounts.models import Actor, Role
+from agents.events import ApprovalDecided, Event
+from agents.providers.base import ToolCall
+from approvals.models import Approval, ApprovalStatus, Decision
+from approvals.rules import Ask
+from approvals.services import approvals, audit, policies
+from chat.bells import ring_action
+from chat.models import Action, ActionState, Run
+from chat.services import actions, gate
+from chat.services.actions import SUMMARY, refuse
+from core.errors import Conflict, Forbidden, NotFound
+
+
+class UnknownAction(NotFound):
+    """No action that the caller may see has this id."""
+
+    code = "unknown_action"
+    title = "There is no such action"
+
+
+class NotUnknown(Conflict):
+    """Only an action whose outcome is unknown can be resolved."""
+
+    code = "already_resolved"
+    default_detail = "The action's outcome is not unknown (any more)."
+
+
+class MayNotResolve(Forbidden):
+    """The person may not say what became of an action."""
+
+    code = "role_required"
+    default_detail = "A manager who is not the one on whose behalf the action ran says what became of it."
+
+
+def decided(approval: Approval) -> None:
+    """Go on after a decision, whichever; the run and the action are locked."""
+    action = Action.objects.select_related("run__conversation__user", "run__workspace", "run__agent").get(
+        pk=approval.subject_id
+    )
+    run = action.run
+    if action.state != ActionState.WAITING or action.approval_id != approval.pk:
+        return
+    events: list[Event] = [_decided_event(approval)]
+    _settle_by(approval, action, events)
+    action.save()
+    if action.state != ActionState.WAITING:
+        audit.record(actions.entry(action, f"action.{actions.told_as(action)}"))
+    if action.settled:
+        actions.announce(action)
+    if run is not None:
+        actions.tell(run, events)
+        actions.advance(run)
+
+
+def _settle_by(approval: Approval, action: Action, events: list[Event]) -> None:
+    """What the decision makes of the action."""
+    match approval.status:
+        case ApprovalStatus.APPROVED if approval.decision == Decision.RESPOND:
+            action.state, action.code, action.ended_at = ActionState.SUCCEEDED, "responded", Now()
+            said = {"answered_by_a_person_instead_of_running": approval.response}
+            action.result = json.dumps(said, ensure_ascii=False)
+            action.summary = f"answered by a person: {approval.response}"[:SUMMARY]
+        case ApprovalStatus.APPROVED:
+            action.state = ActionState.ALLOWED
+        case ApprovalStatus.REJECTED:
+            refuse(action, "rejected", approval.reason)
+        case ApprovalStatus.EXPIRED:
+            refuse(action, "expired", "Nobody decided in time.")
+        case ApprovalStatus.CANCELLED:
+            refuse(action, "cancelled", approval.reason)
+        case ApprovalStatus.SUPERSEDED:
+            _judge_again(action, events)
+
+
+def _judge_again(action: Action, events: list[Event]) -> None:
+    """The rules changed while an action waited: it is judged by those that hold now."""
+    run = action.run
+    if run is None or run.ended:
+        return refuse(action, "cancelled")
+    held = policies.current(action.workspace_id)
+    judged = gate.judge(
+        gate.origin_of(run), ToolCall(action.call_id, action.tool, action.arguments), held, key=action.pk
+    )
+    if judged.code:
+        return refuse(action, judged.code, judged.reason)
+    assert judged.spec is not None, "what is not refused has its tool"
+    assert judged.verdict is not None, "and a verdict"
+    action.tool_version, action.policy_version = judged.spec.version, held.version
+    action.policy_name = judged.verdict.policy
+    action.digest = gate.digest_of(action)
+    if isinstance(judged.verdict, Ask):
+        events.append(actions.request(run, action, judged.verdict, judged.preview).event)
+    else:
+        action.state, action.verdict, action.approval_id = ActionState.ALLOWED, "allow", None
+    return None
+
+
+def _decided_event(approval: Approval) -> ApprovalDecided:
+    verb = approval.decision or approval.status
+    by = str(approval.decided_by) if approval.decided_by else ""
+    return ApprovalDecided(str(approval.pk), verb, by, approval.reason)
+
+
+def withdraw(run: Run, *, by: Actor | None) -> None:
+    """Take back what a waiting run wants, because it is stopped; the caller holds its lock and ends it."""
+    who = audit.person(by) if by else audit.SYSTEM
+    Run.objects.filter(pk=run.pk).update(cancel_requested_at=Now())
+    approvals.cancel(run.pk, who=who, reason="The run was cancelled.")
+    left = list(Action.objects.filter(run=run, state__in=(ActionState.ALLOWED, ActionState.READY)).select_for_update())
+    for action in left:
+        refuse(action, "cancelled")
+        action.save()
+    audit.record(*(actions.entry(action, "action.refused", who) for action in left))
+
+
+def resolve(action_id: UUID, *, by: Actor, resolution: str, note: str = "") -> Action:
+    """Say what became of an action whose outcome is unknown: `done`, `not_done` (it runs again) or `abandoned`.
+
+    Raises UnknownAction, NotUnknown, or MayNotResolve for who is no manager or is the person behind it.
+    """
+    with transaction.atomic():
+        found = Action.objects.visible_to(by).filter(pk=action_id).first()
+        if found is None:
+            raise UnknownAction(f"There is no action {action_id}.")
+        actions.lock(found.pk)
+        action = Action.objects.select_related("run", "person").get(pk=found.pk)
+        if not by.may(Role.MANAGER) or (action.person and action.person.identity == by.user.identity):
+            raise MayNotResolve
+        if action.state != ActionState.UNKNOWN:
+            raise NotUnknown
+        _resolved(action, resolution, note, by)
+        action.resolved_by, action.resolution = by.user, resolution
+        action.save()
+        audit.record(actions.entry(action, "action.resolved", audit.person(by), resolution=resolution, note=note))
+        if action.settled:
+            actions.announce(action)
+        else:
+            if action.approval_id:
+                approvals.renew(action.approval_id)
+            ring_action(action.pk)
+        if action.run is not None:
+            actions.advance(action.run)
+    return action
+
+
+def _resolved(action: Action, resolution: str, note: str, by: Actor) -> None:
+    """What a person's word makes of the action."""
+    said = f" They said: {note}" if note.strip() else ""
+    match resolution:
+        case "done":
+            action.state, action.ended_at = ActionState.SUCCEEDED, Now()
+            told = f"The connection broke while it ran; a person looked and confirmed that it was done.{said}"
+        case "not_done":
+            action.state, action.not_before, action.lease_until = ActionState.READY, Now(), None
+            action.perhaps = False
+            return
+        case "abandoned":
+            action.state, action.code, action.ended_at = ActionState.FAILED, "abandoned", Now()
+            told = f"It is not known whether it was done, and it was given up.{said}"
+        case _:
+            raise Conflict("A resolution is done, not_done or abandoned.")
+    action.result, action.summary = json.dumps({"by": str(by.user), "told": told}, ensure_ascii=False), told[:SUMMARY]

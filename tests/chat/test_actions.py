@@ -1,0 +1,396 @@
+"""Actions: what a step's calls become, the last gate before they run, and what came of them."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+
+from accounts.models import Membership, Role
+from agents.models import Agent, ToolSetting
+from agents.providers.base import ToolCall
+from agents.tools import registry
+from approvals.models import Approval, AuditEvent, Decision, Effect, Policy
+from approvals.services import approvals, policies
+from chat.models import Action, ActionState, Run, RunState
+from chat.services import actions, conversations, execution, leases, proposing, runs, verdicts
+from chat.services.execution import Outcome
+from companions.models import Companion
+
+TOOLS = ["service_status", "service_restart", "service_logs"]
+DONE = Outcome(True, "restarted", "restarted")
+
+
+@pytest.fixture
+def devops(workspace) -> Companion:
+    agent = Agent.objects.create(workspace=workspace, slug="devops", name="Argus", tools=TOOLS)
+    return Companion.objects.create(workspace=workspace, type="devops", name="Argus", agent=agent)
+
+
+@pytest.fixture
+def step(say, devops, member):
+    """Puts a step's calls through the gate for a new run; gives the run."""
+
+    def propose(*calls: tuple[str, dict | None]) -> Run:
+        run = say("Do it", into=conversations.new(devops, by=member))
+        [claim] = leases.claim("test", limit=10)
+        named = [ToolCall(f"call_1_{place}", name, given) for place, (name, given) in enumerate(calls, 1)]
+        parts = [
+            {"type": "tool_call", "call_id": one.call_id, "name": one.name, "arguments": one.arguments or {}}
+            for one in named
+        ]
+        proposing.propose(
+            proposing.Step(
+                run_id=claim.run_id, attempt=claim.attempt, number=1, seq=10, parts=parts, usage=None, calls=named
+            )
+        )
+        run.refresh_from_db()
+        return run
+
+    return propose
+
+
+def of(run: Run) -> list[Action]:
+    return list(Action.objects.filter(run=run).order_by("place"))
+
+
+def states(run: Run) -> list[str]:
+    return [action.state for action in of(run)]
+
+
+def approve(action: Action, by, **more) -> Approval:
+    return approvals.decide(action.approval_id, by=by, decision=Decision.APPROVE, **more)
+
+
+def take() -> list[execution.Execution]:
+    taken, _ = execution.claim("test", limit=10)
+    return taken
+
+
+RESTART = ("service_restart", {"service": "web"})
+STATUS = ("service_status", {})
+
+
+def test_what_only_reads_is_ready_at_once(step):
+    run = step(STATUS)
+    assert states(run) == ["ready"]
+    assert run.state == RunState.RUNNING
+
+
+def test_what_must_be_asked_waits_and_lets_go_of_the_run(step):
+    run = step(RESTART)
+    assert states(run) == ["waiting"]
+    assert (run.state, run.lease_until, run.seq) == (RunState.WAITING_APPROVAL, None, 12)
+    approval = Approval.objects.get(run_id=run.pk)
+    assert approval.digest == of(run)[0].digest
+    assert approval.arguments == {"service": "web"}
+
+
+def test_no_call_of_a_step_runs_before_each_has_its_verdict(step, manager):
+    run = step(STATUS, RESTART, RESTART)
+    assert states(run) == ["allowed", "waiting", "waiting"]
+    assert take() == []
+    first, second = of(run)[1:]
+    approve(first, manager)
+    assert states(run) == ["allowed", "allowed", "waiting"]
+    assert take() == []
+    approvals.decide(second.approval_id, by=manager, decision=Decision.REJECT, reason="Once is enough")
+    assert states(run) == ["ready", "ready", "refused"]
+    assert [one.tool for one in take()] == ["service_status", "service_restart"]
+
+
+def test_a_run_goes_on_after_the_last_verdict_where_it_stopped(step, manager):
+    run = step(RESTART)
+    approve(of(run)[0], manager)
+    [claim] = leases.claim("other", limit=10)
+    assert claim.run_id == run.pk
+    assert (claim.resumed, claim.steps, claim.seq) == (True, 1, 13)
+    assert [part["type"] for part in claim.parts] == ["tool_call"]
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (("service_explode", {}), "unknown_tool"),
+        (("device_list", {}), "unknown_tool"),
+        (("service_restart", None), "malformed_arguments"),
+        (("service_restart", {}), "invalid_arguments"),
+        (("service_restart", {"service": "web", "force": True}), "invalid_arguments"),
+        (("service_restart", {"service": "no such service"}), "invalid_arguments"),
+    ],
+)
+def test_a_call_that_cannot_be_is_refused_and_says_why(step, call, code):
+    run = step(call)
+    [action] = of(run)
+    assert (action.state, action.code) == ("refused", code)
+    assert code in action.result
+    assert run.state == RunState.RUNNING
+
+
+def test_a_denied_call_is_refused_with_the_policys_name(step, owner, workspace):
+    policies.save(
+        Policy(workspace=workspace, name="Hands off", tool="service_*", risks=["destructive"], effect=Effect.DENY),
+        by=owner,
+    )
+    [action] = of(step(RESTART))
+    assert (action.state, action.code) == ("refused", "denied_by_policy")
+    assert "Hands off" in action.result
+
+
+def test_an_observer_records_and_runs_nothing(step, devops):
+    Agent.objects.filter(pk=devops.agent_id).update(autonomy="observer")
+    [action] = of(step(RESTART))
+    assert (action.state, action.code) == ("refused", "observed")
+    assert AuditEvent.objects.filter(type="action.observed", target_id=action.pk).exists()
+    assert not Approval.objects.exists()
+
+
+def test_one_run_asks_only_so_often(step, owner, workspace):
+    policies.save(Policy(workspace=workspace, name="Ask", tool="service_restart", most_per_run=2), by=owner)
+    assert states(step(RESTART, RESTART, RESTART)) == ["waiting", "waiting", "refused"]
+
+
+def break_(name: str, run: Run, action: Action, workspace, manager, owner) -> None:  # noqa: C901  one case a line
+    match name:
+        case "the run was cancelled":
+            Run.objects.filter(pk=run.pk).update(cancel_requested_at=Now())
+        case "the run has ended":
+            Run.objects.filter(pk=run.pk).update(state=RunState.FAILED, active=False)
+        case "the tool is off":
+            ToolSetting.objects.create(workspace=workspace, tool=action.tool, enabled=False)
+        case "the agent is off":
+            Agent.objects.filter(pk=action.agent_id).update(enabled=False)
+        case "the workspace is frozen":
+            type(workspace).objects.filter(pk=workspace.pk).update(frozen=True)
+        case "the arguments were changed behind":
+            Action.objects.filter(pk=action.pk).update(arguments={"service": "database"})
+        case "the approval's digest was changed behind":
+            Approval.objects.filter(pk=action.approval_id).update(digest="0" * 64)
+        case "the tool changed its version":
+            Action.objects.filter(pk=action.pk).update(tool_version="other")
+        case "the approval's time is over":
+            Approval.objects.filter(pk=action.approval_id).update(valid_until=Now() - timedelta(seconds=1))
+        case "the voter lost the right":
+            Membership.objects.filter(user=manager.user).update(role=Role.MEMBER)
+        case "the voter left":
+            Membership.objects.filter(user=manager.user).delete()
+        case "policy denies it now":
+            policies.save(Policy(workspace=workspace, name="No", tool="service_*", effect=Effect.DENY), by=owner)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "the run was cancelled",
+        "the run has ended",
+        "the tool is off",
+        "the agent is off",
+        "the workspace is frozen",
+        "the arguments were changed behind",
+        "the approval's digest was changed behind",
+        "the tool changed its version",
+        "the approval's time is over",
+        "the voter lost the right",
+        "the voter left",
+        "policy denies it now",
+    ],
+)
+def test_nothing_runs_where_a_precondition_fell_between_approval_and_start(step, manager, owner, workspace, what):
+    run = step(RESTART)
+    [action] = of(run)
+    approve(action, manager)
+    break_(what, run, action, workspace, manager, owner)
+    assert take() == []
+    action.refresh_from_db()
+    assert action.state == ActionState.REFUSED
+    assert AuditEvent.objects.filter(type="action.refused", target_id=action.pk).exists()
+
+
+def test_an_approved_action_is_taken_once(step, manager):
+    run = step(RESTART)
+    approve(of(run)[0], manager)
+    [taken] = take()
+    assert take() == []
+    assert (taken.attempt, taken.context.key) == (1, str(of(run)[0].pk))
+    assert execution.settle(taken, DONE)
+    assert not execution.settle(taken, DONE)
+    assert states(run) == ["succeeded"]
+
+
+def lapse(action: Action) -> None:
+    Action.objects.filter(pk=action.pk).update(lease_until=Now() - timedelta(seconds=1))
+    execution.lapse()
+    Action.objects.filter(pk=action.pk).update(not_before=Now() - timedelta(seconds=1))
+
+
+def test_a_tool_that_honours_keys_is_run_again_with_the_same_key(step, manager):
+    run = step(RESTART)
+    approve(of(run)[0], manager)
+    [first] = take()
+    lapse(of(run)[0])
+    [second] = take()
+    assert (second.attempt, second.context.key) == (2, first.context.key)
+    assert not execution.settle(first, Outcome(True, "too late", "too late")), "a worker that slept changes nothing"
+    assert execution.settle(second, DONE)
+    [action] = of(run)
+    assert (action.state, action.result) == ("succeeded", "restarted")
+    assert "too late" in action.late_result
+
+
+@pytest.fixture
+def unkeyed(step, manager, monkeypatch):
+    """An action of a tool that honours no keys, whose worker died."""
+    run = step(RESTART)
+    [action] = of(run)
+    approve(action, manager)
+    Action.objects.filter(pk=action.pk).update(retry="unknown")
+    take()
+    lapse(action)
+    action.refresh_from_db()
+    return action
+
+
+def test_what_honours_no_key_is_never_run_again_by_itself(unkeyed):
+    assert unkeyed.state == ActionState.UNKNOWN
+    assert take() == []
+
+
+def test_a_person_says_that_it_was_done(unkeyed, manager):
+    action = verdicts.resolve(unkeyed.pk, by=manager, resolution="done", note="I looked")
+    assert action.state == ActionState.SUCCEEDED
+    assert "I looked" in action.result
+    with pytest.raises(verdicts.NotUnknown):
+        verdicts.resolve(unkeyed.pk, by=manager, resolution="done")
+
+
+def test_a_person_says_that_it_was_not_done_and_it_runs_again(unkeyed, manager):
+    Approval.objects.update(valid_until=Now() - timedelta(days=1))
+    verdicts.resolve(unkeyed.pk, by=manager, resolution="not_done")
+    [again] = take()
+    assert again.attempt == 2
+
+
+def test_a_person_gives_it_up(unkeyed, manager):
+    action = verdicts.resolve(unkeyed.pk, by=manager, resolution="abandoned")
+    assert (action.state, action.code) == ("failed", "abandoned")
+
+
+def test_neither_the_requester_nor_a_stranger_says_what_became_of_it(unkeyed, member, stranger):
+    with pytest.raises(verdicts.MayNotResolve):
+        verdicts.resolve(unkeyed.pk, by=member, resolution="done")
+    Membership.objects.filter(user=member.user).update(role=Role.MANAGER)
+    member.membership.refresh_from_db()
+    with pytest.raises(verdicts.MayNotResolve):
+        verdicts.resolve(unkeyed.pk, by=member, resolution="done")
+    with pytest.raises(verdicts.UnknownAction):
+        verdicts.resolve(unkeyed.pk, by=stranger, resolution="done")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "retry", "state"),
+    [
+        (Outcome(False, "", "", "not_sent", "no"), "unknown", "ready"),
+        (Outcome(False, "", "", "maybe_sent", "perhaps"), "unknown", "unknown"),
+        (Outcome(False, "", "", "maybe_sent", "perhaps"), "keyed", "ready"),
+        (Outcome(False, "", "", "maybe_sent", "perhaps"), "idempotent", "ready"),
+        (Outcome(False, "", "", "tool_failed"), "keyed", "failed"),
+    ],
+)
+def test_only_what_cannot_double_is_tried_again(step, manager, outcome, retry, state):
+    run = step(RESTART)
+    approve(of(run)[0], manager)
+    Action.objects.update(retry=retry)
+    [taken] = take()
+    execution.settle(taken, outcome)
+    assert states(run) == [state]
+
+
+def test_an_attempt_that_did_nothing_says_nothing_of_the_one_before(step, manager):
+    run = step(RESTART)
+    [action] = of(run)
+    approve(action, manager)
+    take()
+    lapse(action)
+    [again] = take()
+    execution.settle(again, Outcome(False, "", "", "tool_failed"))
+    assert states(run) == ["unknown"]
+
+
+def test_what_only_reads_fails_in_the_end_and_bothers_nobody(step, settings):
+    settings.ACTION_MAX_ATTEMPTS = 1
+    run = step(STATUS)
+    [taken] = take()
+    execution.settle(taken, Outcome(False, "", "", "maybe_sent", "perhaps"))
+    assert states(run) == ["failed"]
+
+
+def test_attempts_come_to_an_end(step, manager, settings):
+    settings.ACTION_MAX_ATTEMPTS = 2
+    run = step(RESTART)
+    [action] = of(run)
+    approve(action, manager)
+    for _ in range(2):
+        assert len(take()) == 1
+        lapse(action)
+    assert states(run) == ["unknown"]
+    assert take() == []
+
+
+def test_a_policy_that_changes_judges_anew_what_waits(step, owner, workspace, django_capture_on_commit_callbacks):
+    run = step(RESTART)
+    [action] = of(run)
+    first = action.approval_id
+    two = Policy(workspace=workspace, name="Two", tool="service_restart", quorum_approve=2)
+    with django_capture_on_commit_callbacks(execute=True):
+        policies.save(two, by=owner)
+    [action] = of(run)
+    assert Approval.objects.get(pk=first).status == "superseded"
+    assert (action.state, action.approval_id != first) == ("waiting", True)
+    assert Approval.objects.get(pk=action.approval_id).terms["quorum_approve"] == 2
+    two.effect = Effect.DENY
+    with django_capture_on_commit_callbacks(execute=True):
+        policies.save(two, by=owner)
+    assert states(run) == ["refused"]
+    run.refresh_from_db()
+    assert (run.state, run.resumed) == (RunState.QUEUED, True)
+
+
+def test_cancelling_a_run_that_waits_takes_everything_back(step, member, manager):
+    run = step(STATUS, RESTART)
+    runs.cancel(run, by=member)
+    run.refresh_from_db()
+    assert run.state == RunState.CANCELLED
+    assert states(run) == ["refused", "refused"]
+    assert Approval.objects.get(run_id=run.pk).status == "cancelled"
+
+
+def test_an_action_outlives_its_conversation(step, manager, member):
+    run = step(RESTART)
+    approve(of(run)[0], manager)
+    [taken] = take()
+    conversations.delete(run.conversation, by=member)
+    assert execution.settle(taken, DONE)
+    action = Action.objects.get(pk=taken.action_id)
+    assert (action.run_id, action.state) == (None, "succeeded")
+
+
+def test_every_state_of_an_action_can_be_read_off_the_audit_log(step, manager):
+    run = step(STATUS, RESTART)
+    status, restart = of(run)
+    approve(restart, manager)
+    for taken in take():
+        execution.settle(taken, DONE)
+    told = {
+        action.pk: list(AuditEvent.objects.filter(target_id=action.pk).order_by("id").values_list("type", flat=True))
+        for action in (status, restart)
+    }
+    assert told[status.pk] == ["action.allowed", "action.ready", "action.started", "action.succeeded"]
+    assert told[restart.pk] == [
+        "action.waiting", "action.allowed", "action.ready", "action.started", "action.succeeded",
+    ]  # fmt: skip
+
+
+def test_a_preview_says_what_would_change(step):
+    run = step(RESTART)
+    assert "web" in Approval.objects.get(run_id=run.pk).preview["sentence"]
+    assert registry.get("service_restart").risk == "destructive"
+    assert actions.asked(run.pk)[0].tool == "service_restart"
