@@ -23,10 +23,14 @@ from django.db import DataError, IntegrityError
 from django.db import Error as DbError
 from redis.exceptions import RedisError
 
-from chat.eventlog import CONTROL
+from approvals import delivery
+from approvals.services import approvals, sealing
+from chat import bells, eventlog
+from chat.eventlog import CONTROL, SETTLED
+from chat.executor import Executor
 from chat.models import RunState
 from chat.runner import Runner, ending
-from chat.services import leases, runs
+from chat.services import leases
 from chat.services.leases import Outcome
 from chat.writer import Writer
 from core import bridge, outbound, queue, valkey
@@ -45,6 +49,7 @@ class Engine:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.runners: dict[UUID, Runner] = {}
         self._draining = False
+        self._telling: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish before its end
         self._loop = uvloop.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
@@ -57,6 +62,14 @@ class Engine:
     def ring(self) -> None:
         """Somebody rang: there may be runs to take."""
         self._loop.call_soon_threadsafe(self._bell.set)
+
+    def ring_actions(self) -> None:
+        """Somebody rang: there may be actions to take."""
+        self._loop.call_soon_threadsafe(self.executor.ring)
+
+    def ring_outbox(self) -> None:
+        """Somebody rang: there may be something to deliver."""
+        self._loop.call_soon_threadsafe(self._post.set)
 
     def drain(self, seconds: float) -> None:
         """Take no more runs, give those at hand time to end, give back the rest, and stop the loop."""
@@ -71,11 +84,13 @@ class Engine:
 
     async def _serve(self) -> None:
         self._bell, self._stop, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._post = asyncio.Event()
         self._outcomes: asyncio.Queue[tuple[Runner, Outcome]] = asyncio.Queue()
         # Checkpoints and outcomes lock many runs each, in no order: one at a time, or they deadlock.
         self._storing = asyncio.Lock()
         self._claiming = asyncio.Lock()
         self._writer = Writer()
+        self.executor = Executor(self.name, self._settled)
         tasks = [
             asyncio.create_task(self._for_ever(name, work))
             for name, work in {
@@ -84,6 +99,10 @@ class Engine:
                 "commit": self._commit,
                 "sweep": self._sweep,
                 "control": self._listen,
+                "take actions": self.executor.claim,
+                "keep actions": self.executor.keep,
+                "seal": self._seal,
+                "deliver": self._deliver,
             }.items()
         ]
         self._started.set()
@@ -134,11 +153,11 @@ class Engine:
         if len(self.runners) < share:
             return []
         counts = Counter(runner.claim.user_id for runner in self.runners.values())
-        return [user_id for user_id, count in counts.items() if count >= share]
+        return [user_id for user_id, count in counts.items() if user_id and count >= share]
 
     def _take(self, claims: list[leases.Claim]) -> None:
         for claim in claims:
-            runner = Runner(claim, self._writer)
+            runner = Runner(claim, self._writer, self.executor.ring)
             self.runners[claim.run_id] = runner
             runner.start(self._done)
 
@@ -206,6 +225,31 @@ class Engine:
                 await bridge.in_thread(leases.claim, self.name, limit=limit, held=held, sated=sated, lapsed=True)
             )
         await self._bury()
+        await self.executor.sweep()
+        await bridge.in_thread(sweep_approvals)
+        self._post.set()
+
+    def _settled(self, run_id: UUID) -> None:
+        """An action came to its end: its run, here or elsewhere, may go on."""
+        runner = self.runners.get(run_id)
+        if runner is not None:
+            runner.heard()
+        else:
+            telling = self._loop.create_task(bridge.in_thread(eventlog.tell_settled, run_id))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+
+    async def _seal(self) -> None:
+        """Chain what was written to the audit log."""
+        await asyncio.sleep(settings.AUDIT_SEAL_SECONDS * random.uniform(0.75, 1.25))
+        while await bridge.in_thread(sealing.seal) >= sealing.BATCH:
+            pass
+
+    async def _deliver(self) -> None:
+        """Tell outside what is to be told."""
+        await self._post.wait()
+        self._post.clear()
+        await delivery.deliver_due()
 
     async def _bury(self) -> None:
         dead = await bridge.in_thread(leases.buried)
@@ -225,13 +269,12 @@ class Engine:
         client = valkey.async_client(retries=0)
         try:
             async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
-                await pubsub.subscribe(CONTROL)
+                await pubsub.subscribe(CONTROL, SETTLED)
                 while True:
                     message = await pubsub.get_message(timeout=30)
-                    if message is not None:
-                        runner = self.runners.get(UUID(message["data"].decode()))
-                        if runner is not None:
-                            runner.stop()
+                    runner = self.runners.get(UUID(message["data"].decode())) if message is not None else None
+                    if runner is not None:
+                        (runner.stop if message["channel"] == CONTROL.encode() else runner.heard)()
         finally:
             await client.aclose()
 
@@ -239,6 +282,7 @@ class Engine:
         self._draining = True
         async with self._claiming:  # a claim that is under way is waited for, or its runs would be nobody's
             pass
+        acting = asyncio.create_task(self.executor.drain(seconds))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), seconds if self.runners else 0.01)
         left = [(runner.claim.run_id, runner.claim.attempt) for runner in self.runners.values()]
@@ -246,12 +290,20 @@ class Engine:
             runner.abandon()
         if left:
             await bridge.in_thread(leases.release, left)
+        await acting
+        await delivery.drain(seconds)
 
 
 def answer_bell(worker: str, limit: int, sated: list[UUID]) -> list[leases.Claim]:
     """Claim what is ready; the bell is answered before, so that what is committed meanwhile rings anew."""
-    queue.answered(runs.EXECUTE)
+    queue.answered(bells.RUNS)
     return leases.claim(worker, limit=limit, sated=sated)
+
+
+def sweep_approvals() -> None:
+    """What time does to requests: some go on to others, some end."""
+    approvals.escalate_due()
+    approvals.expire_due()
 
 
 def store(outcomes: list[Outcome]) -> dict[UUID, datetime | None]:

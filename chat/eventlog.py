@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FEED = "feed"
 CONTROL = "control"
+SETTLED = "settled"
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
@@ -108,6 +109,14 @@ def tell_cancelled(run: Run, *, seq: int, by: str) -> None:
 def ask_to_stop(run_id: UUID) -> None:
     """Tell the workers at once; should nobody hear it, the next checkpoint reads it from the row."""
     valkey.client().publish(CONTROL, str(run_id))
+
+
+def tell_settled(run_id: UUID) -> None:
+    """Tell the worker that has the run that an action came to its end; should it not hear, it looks by itself."""
+    try:
+        valkey.client().publish(SETTLED, str(run_id))
+    except (RedisError, OSError) as error:
+        log.warning("nobody could be told of an action", extra={"run_id": str(run_id), "error": str(error)})
 
 
 class Watch:

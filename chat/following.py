@@ -6,6 +6,7 @@ terminal event ends it.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -18,6 +19,8 @@ from redis.exceptions import RedisError
 from agents.events import (
     RESETS,
     TERMINAL,
+    ApprovalDecided,
+    ApprovalRequested,
     Event,
     RunCancelled,
     RunCompleted,
@@ -81,13 +84,37 @@ class Place:
         return fresh
 
 
+class Patience:
+    """How long a reader of a run that waits for people stays: a pure object.
+
+    What says that the run waits ends the stream, and so is held back until then; it is dropped when the run goes on.
+    """
+
+    __slots__ = ("_seconds", "until", "waits")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.waits: RunWaiting | None = None
+        self.until = math.inf
+
+    def sift(self, news: list[Numbered], now: float) -> list[Numbered]:
+        """The news, without what is held back."""
+        for _, event in news:
+            if isinstance(event, RunWaiting):
+                self.until = now + self._seconds if self.waits is None else self.until
+                self.waits = event
+            elif not isinstance(event, ApprovalRequested | ApprovalDecided):
+                self.waits, self.until = None, math.inf
+        return [numbered for numbered in news if not isinstance(numbered[1], RunWaiting)]
+
+
 async def follow(
     run_id: str, *, after: int = 0, watch: Watch | None = None, idle: float | None = None, wait: float = 0
 ) -> AsyncGenerator[list[Numbered]]:
     """The run's events after the number `after`, replayed and then live, up to the one that ends the stream.
 
     An empty list comes after each `idle` seconds of silence. A `watch` taken before the run was committed saves the
-    replay. Where the run waits for approval the stream goes on for up to `wait` seconds.
+    replay. Where the run waits for approval the stream goes on for up to `wait` seconds and ends by saying so.
     """
     feed.start()
     watched = watch or feed.watch(run_id)
@@ -95,7 +122,7 @@ async def follow(
         watched.missed = True
     place = Place(after)
     idle = idle or settings.KEEP_ALIVE_SECONDS
-    deadline: float | None = None
+    patience = Patience(wait)
     spoke, silence = time.monotonic(), SILENCE
     check = spoke + silence
     try:
@@ -103,18 +130,19 @@ async def follow(
             news = [numbered for batch in watched.take() for numbered in place.accept(batch)]
             if watched.missed:
                 watched.missed = False
-                news += await _replay(run_id, place)
+                news += await _replay(run_id, place, waits=patience.waits is not None)
                 watched.missed = watched.missed or place.more  # the next page, once this one is taken
+            now = time.monotonic()
+            news = patience.sift(news, now)
             if news:
-                spoke, silence = time.monotonic(), SILENCE
+                spoke, silence = now, SILENCE
                 check = spoke + silence
                 yield news
-                ending = news[-1][1]
-                if isinstance(ending, TERMINAL):
+                if isinstance(news[-1][1], TERMINAL):
                     return
-                deadline = spoke + wait if isinstance(ending, RunWaiting) else deadline
             now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            if patience.waits is not None and now >= patience.until and not watched.missed:
+                yield [(place.last, patience.waits)]
                 return
             if now - spoke >= idle:
                 spoke = now
@@ -124,14 +152,14 @@ async def follow(
                 check = now + silence
                 watched.missed = True  # nothing came: look at the log and the row
                 continue
-            until = min(spoke + idle, check, deadline or check, now + RECHECK if place.missing else check)
+            until = min(spoke + idle, check, patience.until, now + RECHECK if place.missing else check)
             if not await watched.wait(max(until - now, 0.001)) and place.missing:
                 watched.missed = True
     finally:
         feed.unwatch(run_id, watched)
 
 
-async def _replay(run_id: str, place: Place) -> list[Numbered]:
+async def _replay(run_id: str, place: Place, *, waits: bool) -> list[Numbered]:
     """What the log has after the reader's place; where it has a gap or nothing, what the database has."""
     news = await _read_log(run_id, place)
     if news and not place.missing:
@@ -147,7 +175,7 @@ async def _replay(run_id: str, place: Place) -> list[Numbered]:
         news += await _read_log(run_id, place)
     if news and isinstance(news[-1][1], TERMINAL):
         return news
-    return news + _from_database(stands, place)
+    return news + _from_database(stands, place, waits=waits or any(isinstance(told, RunWaiting) for _, told in news))
 
 
 async def _read_log(run_id: str, place: Place) -> list[Numbered]:
@@ -171,8 +199,8 @@ async def _from_log(run_id: str, place: Place) -> list[Numbered]:
     return news
 
 
-def _from_database(stands: runs.Standing | None, place: Place) -> list[Numbered]:
-    """A snapshot where the reader lacks something that is stored, and the terminal event of a run that ended."""
+def _from_database(stands: runs.Standing | None, place: Place, *, waits: bool) -> list[Numbered]:
+    """A snapshot where the reader lacks something that is stored, and what the run ended with or waits for."""
     if stands is None:
         return [(place.last + 1, RunFailed("deleted", "The run was deleted.", False))]
     news: list[Numbered] = []
@@ -184,6 +212,9 @@ def _from_database(stands: runs.Standing | None, place: Place) -> list[Numbered]
             news.append((covered, started))
         news.append((covered, Snapshot(stands.attempt, stands.text, stands.reasoning)))
         place.last, place.missing = covered, False
+        news += [(covered, asked.event) for asked in stands.waits_for]
+    if stands.state == RunState.WAITING_APPROVAL and not waits:
+        news.append((place.last, RunWaiting([str(asked.approval_id) for asked in stands.waits_for], stands.text)))
     if ended:
         place.missing = False
         news.append((stands.seq, _terminal(stands)))

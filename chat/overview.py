@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.admin import scope
+from approvals import overview as approvals
 from chat import figures
 from chat.models import Run, RunState
 
@@ -26,6 +27,7 @@ def first_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "bars": [_bar(place, hour, tallest) for place, hour in enumerate(day.hours)],
             "tallest": tallest,
             "runs_url": reverse("admin:chat_run_changelist"),
+            **approvals.pictures(held),
         }
     return context
 

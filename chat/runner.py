@@ -4,15 +4,19 @@ This is the one place that knows loop, log and transcript together.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import ClassVar, TypeVar
 
+from django.conf import settings
 from django.db import Error as DbError
 
 from agents import brain, loop
 from agents.events import (
+    ApprovalRequested,
     Event,
     MessageCompleted,
     RunCancelled,
@@ -20,30 +24,75 @@ from agents.events import (
     RunFailed,
     RunRestarted,
     RunStarted,
+    RunWaiting,
+    Snapshot,
+    Status,
+    ToolFinished,
+    ToolProposed,
+    ToolStarted,
     Usage,
+    added,
     usage_json,
 )
-from agents.providers.base import ChatRequest
-from chat.models import RunState
-from chat.services import runs
+from agents.providers.base import ChatRequest, ProviderSpec, ToolCall, ToolDefinition
+from agents.tools import registry
+from chat import transcript
+from chat.models import Action, ActionState, RunState
+from chat.services import actions, proposing, runs
 from chat.services.leases import Checkpoint, Claim, Outcome
+from chat.services.proposing import Step
 from chat.writer import RunLog, Writer
 from core import bridge
 from core.errors import DomainError
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+LOOK_AGAIN_SECONDS = 1.0  # a run that waits for its actions looks by itself, should nobody tell it
+
+
+class StepLimit(DomainError):
+    """The run called tools over and over."""
+
+    code: ClassVar[str] = "step_limit"
+    title = "The run took too many steps"
+
+
+class TokenLimit(DomainError):
+    """The run used up its tokens."""
+
+    code = "token_limit"
+    title = "The run used too many tokens"
+
+
+class CostLimit(DomainError):
+    """The run used up its money."""
+
+    code = "cost_limit"
+    title = "The run cost too much"
+
+
+class WallLimit(DomainError):
+    """The run used up its time."""
+
+    code = "wall_limit"
+    title = "The run took too long"
+
 
 class Runner:
     """One attempt at one run."""
 
-    def __init__(self, claim: Claim, writer: Writer) -> None:
+    def __init__(self, claim: Claim, writer: Writer, on_ready: Callable[[], None]) -> None:
         self.claim = claim
         self.log: RunLog = writer.open(claim.run_id, claim.conversation_id, claim.attempt, claim.seq)
         self.log.fenced = self.abandon
         self._writer = writer
         self._task: asyncio.Task[None] | None = None
-        self._usage: Usage | None = None
+        self._usage = Usage(**claim.usage) if claim.usage else None
+        self._steps = claim.steps
+        self._heard = asyncio.Event()
+        self._deadline = asyncio.get_running_loop().time() + settings.RUN_WALL_SECONDS
+        self.on_ready = on_ready
         self._stopping = claim.cancelled
         self._abandoned = False
         self._begun = False
@@ -51,6 +100,10 @@ class Runner:
     def start(self, done: Callable[["Runner", Outcome | None], None]) -> None:
         """Begin; `done` is told the outcome, or None where the run is no longer this worker's."""
         self._task = asyncio.get_running_loop().create_task(self._run(done))
+
+    def heard(self) -> None:
+        """An action of the run came to its end."""
+        self._heard.set()
 
     def stop(self) -> None:
         """Somebody asked that the run stop: the provider's stream is closed and what was said is kept."""
@@ -78,8 +131,11 @@ class Runner:
         except asyncio.CancelledError:
             outcome = None if self._abandoned else self._outcome(RunState.CANCELLED)
         except DbError as error:
-            # Nothing was said yet, and the provider could not be looked up: whoever takes the lapsed lease begins anew.
-            log.warning("a run could not begin", extra={"run_id": str(self.claim.run_id), "error": str(error)})
+            # Whoever takes the lapsed lease goes on from the last step that was stored, or begins anew.
+            log.warning(
+                "a run was let go because the database does not answer",
+                extra={"run_id": str(self.claim.run_id), "error": str(error)},
+            )
             outcome = None
         except DomainError as error:
             outcome = self._outcome(RunState.FAILED, error.code, error.detail)
@@ -94,18 +150,149 @@ class Runner:
             return None
         if self._stopping:
             return self._outcome(RunState.CANCELLED)
+        self._open()
+        spec = await bridge.in_thread(brain.spec, claim.workspace_id, claim.provider)
+        tools = await bridge.in_slow_thread(registry.offered, claim.workspace_id, claim.tools) if claim.tools else ()
+        open_calls = transcript.open_calls(claim.parts)
+        if open_calls and not await self._take_results(open_calls):
+            return None
+        while True:
+            self._check_limits()
+            calls = await self._turn(spec, tools)
+            if not calls:
+                return self._outcome(RunState.COMPLETED)
+            if not await self._act(calls):
+                return None
+
+    def _open(self) -> None:
+        """Say that the run begins, begins anew, or goes on where it waited."""
+        claim = self.claim
+        self.log.resume(claim.parts)
+        if claim.resumed:
+            return
         if claim.attempt == 1:
             self.log.append(RunStarted(str(claim.conversation_id), claim.companion, claim.provider, claim.model))
-        else:
-            self.log.append(RunRestarted(claim.attempt, "worker_lost", claim.provider, claim.model))
-        spec = await bridge.in_thread(brain.spec, claim.workspace_id, claim.provider)
-        request = ChatRequest(model=claim.model, messages=claim.messages, system=claim.system)
+            return
+        self.log.append(RunRestarted(claim.attempt, "worker_lost", claim.provider, claim.model))
+        if claim.parts:
+            said, thought = transcript.text(claim.parts), transcript.text(claim.parts, "reasoning")
+            self.log.append(Snapshot(claim.attempt, said, thought))
+
+    async def _turn(self, spec: ProviderSpec, tools: tuple[ToolDefinition, ...]) -> list[ToolCall]:
+        """Let the model speak once; gives the calls it asks for, with ids of ours, the same in every attempt."""
+        claim = self.claim
+        messages = (*claim.messages, *transcript.to_messages(self.log.draft()))
+        request = ChatRequest(model=claim.model, messages=messages, system=claim.system, tools=tools)
+        calls: list[ToolCall] = []
         async with aclosing(loop.turn(spec, request)) as events:
             async for event in events:
-                if isinstance(event, Usage):
-                    self._usage = event
-                self.log.append(event)
-        return self._outcome(RunState.COMPLETED)
+                match event:
+                    case ToolCall():
+                        calls.append(self._number(event, len(calls) + 1))
+                    case Usage():
+                        self._usage = added(self._usage, event)
+                        self.log.append(self._usage)
+                    case _:
+                        self.log.append(event)
+        return calls
+
+    def _number(self, call: ToolCall, place: int) -> ToolCall:
+        call_id = f"call_{self.claim.run_id.hex[-8:]}_{self._steps + 1}_{place}"
+        arguments = call.arguments or {}
+        part = {"type": "tool_call", "call_id": call_id, "name": call.name, "arguments": arguments}
+        self.log.tell(ToolProposed(call_id, call.name, arguments), part)
+        return ToolCall(call_id, call.name, call.arguments, call.raw)
+
+    async def _act(self, calls: list[ToolCall]) -> bool:
+        """Put the calls through the gate; False where the run waits for people now, or is nobody's to answer here."""
+        self.log.settle()
+        step = Step(
+            run_id=self.claim.run_id,
+            attempt=self.claim.attempt,
+            number=self._steps + 1,
+            seq=self.log.seq,
+            parts=self.log.draft(),
+            usage=usage_json(self._usage),
+            calls=calls,
+        )
+        waiting = await self._undisturbed(bridge.in_slow_thread(proposing.propose, step))
+        if waiting is None:
+            return False
+        self._steps += 1
+        if waiting:
+            self._tell_waiting([one.event for one in waiting])
+            return False
+        self.log.go_on()
+        self.on_ready()
+        return await self._take_results([call.call_id for call in calls])
+
+    async def _take_results(self, calls: list[str]) -> bool:
+        """Wait until each call has its result, and tell them in the model's order; False where a person must say."""
+        started: set[str] = set()
+        while True:
+            self._check_wall()
+            self._heard.clear()
+            found = await bridge.in_thread(actions.of_step, self.claim.run_id, calls)
+            for action in found:
+                if action.state == ActionState.EXECUTING and action.call_id not in started:
+                    started.add(action.call_id)
+                    self.log.append(ToolStarted(action.call_id, action.tool))
+            if len(found) == len(calls) and all(action.settled for action in found):
+                break
+            if any(action.state == ActionState.UNKNOWN for action in found) and not any(
+                action.state in (ActionState.READY, ActionState.EXECUTING) for action in found
+            ):
+                return await self._wait_for_people(found)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._heard.wait(), LOOK_AGAIN_SECONDS)
+        parts = await bridge.in_thread(lambda: [actions.as_part(action) for action in found])
+        for part in parts:
+            self.log.tell(ToolFinished(part["call_id"], part["name"], part["ok"], part["summary"]), part)
+        self.log.settle()  # the model is told what stands in the draft
+        self.log.go_on()
+        return True
+
+    async def _wait_for_people(self, found: list[Action]) -> bool:
+        """Let go of the run until somebody says what became of an action; False, always."""
+        self.log.append(Status(label="it is not known what became of a call; a person looks into it"))
+        self.log.settle()
+        held = proposing.hold_for_people
+        seq, parts = self.log.seq, self.log.draft()
+        if await self._undisturbed(bridge.in_thread(held, self.claim.run_id, self.claim.attempt, seq, parts)):
+            self._tell_waiting([])
+        return False
+
+    def _tell_waiting(self, events: list[ApprovalRequested]) -> None:
+        for event in events:
+            self.log.append(event)
+        text = transcript.text(self.log.draft())
+        self.log.append(RunWaiting([event.approval_id for event in events], text))
+
+    async def _undisturbed(self, work: Awaitable[T]) -> T:
+        """The work's result: what is stored by it is told, whoever wants the run stopped meanwhile."""
+        self._begun = False
+        try:
+            return await work
+        finally:
+            self._begun = True
+            if self._stopping:
+                self._interrupt()
+
+    def _check_limits(self) -> None:
+        """Raises a kind of DomainError where the run has taken all that one run may."""
+        usage = self._usage or Usage()
+        spent = usage.cost_usd or 0.0
+        if self._steps >= settings.RUN_MAX_STEPS:
+            raise StepLimit(f"The run took its {settings.RUN_MAX_STEPS} steps without coming to an end.")
+        if usage.input_tokens + usage.output_tokens > settings.RUN_MAX_TOKENS:
+            raise TokenLimit(f"The run used up its {settings.RUN_MAX_TOKENS:,} tokens.")
+        if spent > settings.RUN_MAX_COST_USD:
+            raise CostLimit(f"The run cost more than its {settings.RUN_MAX_COST_USD:g} US dollars.")
+        self._check_wall()
+
+    def _check_wall(self) -> None:
+        if asyncio.get_running_loop().time() > self._deadline:
+            raise WallLimit(f"The run took over {settings.RUN_WALL_SECONDS:g} seconds.")
 
     def _outcome(self, state: RunState, code: str = "", message: str = "") -> Outcome:
         """What is to be stored; from here on nothing more is said but the ending."""

@@ -1,13 +1,14 @@
 """Doorbells: a task carries a row's id and wakes this process's engine, which takes every row that is ready."""
 
 from typing import Any
+from uuid import UUID
 
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 
 from chat.engine import engine
-from chat.services import housekeeping
+from chat.services import background, housekeeping
 from core import process
 
 
@@ -15,6 +16,24 @@ from core import process
 def execute_run(run_id: str) -> None:
     """A run is ready."""
     engine().ring()
+
+
+@shared_task(name="chat.execute_action", ignore_result=True)
+def execute_action(action_id: str) -> None:
+    """An action is ready."""
+    engine().ring_actions()
+
+
+@shared_task(name="approvals.deliver", ignore_result=True)
+def deliver(item_id: str) -> None:
+    """There is something to tell outside."""
+    engine().ring_outbox()
+
+
+@shared_task(name="chat.wake_agent", ignore_result=True)
+def wake_agent(agent_id: str) -> None:
+    """An agent's time has come; one that is busy, off or gone is left alone."""
+    background.on_schedule(UUID(agent_id))
 
 
 @shared_task(name="chat.housekeep", ignore_result=True)

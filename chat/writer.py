@@ -8,7 +8,7 @@ nobody can tell how much of its log survived.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from django.conf import settings
 from redis.exceptions import RedisError, ResponseError
 
 from agents.events import Event, ReasoningDelta, Snapshot, TextDelta
+from chat import transcript
 from chat.eventlog import APPEND, Batch, calls
 from core import valkey
 
@@ -34,6 +35,7 @@ class RunLog:
     __slots__ = (
         "_pending",
         "_run",
+        "_told",
         "_writer",
         "attempt",
         "settled",
@@ -48,6 +50,7 @@ class RunLog:
         self._writer = writer
         self._run = (str(run_id), str(conversation_id))
         self._pending: list[Event] = []
+        self._told: list[tuple[Event, dict[str, Any]]] = []
         self.attempt = attempt
         self.seq = seq
         """The number of the last event handed to the log."""
@@ -74,20 +77,37 @@ class RunLog:
         pending.append(event)
         self._writer.wants(self, at_once=first or not isinstance(event, DELTAS))
 
-    def draft(self) -> list[dict[str, str]]:
+    def draft(self) -> list[dict[str, Any]]:
         """The parts of the answer up to `seq`."""
         for part in self.parts:
-            part["pieces"] = ["".join(part["pieces"])]
-        return [{"type": part["type"], "text": part["pieces"][0]} for part in self.parts]
+            if "pieces" in part:
+                part["pieces"] = ["".join(part["pieces"])]
+        return [{"type": part["type"], "text": part["pieces"][0]} if "pieces" in part else part for part in self.parts]
+
+    def resume(self, parts: Sequence[dict[str, Any]]) -> None:
+        """Begin with what was said and done before, of which nothing is told again."""
+        self.parts = [
+            {"type": part["type"], "pieces": [part["text"]]} if "text" in part else dict(part) for part in parts
+        ]
+
+    def tell(self, event: Event, part: dict[str, Any]) -> None:
+        """Put an event behind those that wait that stands in the answer as this part."""
+        self.append(event)
+        self._told.append((event, part))
 
     def settle(self) -> None:
         """Number all that waits and send it on, so that `draft` is the whole answer and `seq` its end.
 
-        What comes after is numbered from there on, so no snapshot may come between: readers are told by the database.
+        What comes after is numbered from there on, so no snapshot may come between, until `go_on`: readers are told by
+        the database.
         """
         self.settled = True
         for batch in self.take():
             self._writer.send(self, batch)
+
+    def go_on(self) -> None:
+        """The answer goes on after all."""
+        self.settled = False
 
     def take(self) -> list[Batch]:
         """What waits as batches, numbered, none much larger than a reader's place at the feed can be.
@@ -97,9 +117,8 @@ class RunLog:
         events = self._pending
         if self.lost and not self.settled:
             parts = self.draft()
-            text = "".join(part["text"] for part in parts if part["type"] == "text")
-            reasoning = "".join(part["text"] for part in parts if part["type"] == "reasoning")
-            events = [Snapshot(self.attempt, text, reasoning), *events]
+            whole = Snapshot(self.attempt, transcript.text(parts), transcript.text(parts, "reasoning"))
+            events = [whole, *events]
         self.lost = False
         batches = []
         for start in range(0, len(events), BATCH_EVENTS):
@@ -112,9 +131,11 @@ class RunLog:
 
     def _absorb(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, DELTAS):
+            if self._told and event is self._told[0][0]:
+                self.parts.append(self._told.pop(0)[1])
+            elif isinstance(event, DELTAS):
                 kind = "text" if isinstance(event, TextDelta) else "reasoning"
-                if not self.parts or self.parts[-1]["type"] != kind:
+                if not self.parts or self.parts[-1]["type"] != kind:  # a part of a tool ends a text too
                     self.parts.append({"type": kind, "pieces": []})
                 self.parts[-1]["pieces"].append(event.text)
 

@@ -290,8 +290,8 @@ def test_a_session_begun_without_a_word_is_named_after_its_first_message(say, co
     assert conversation.title == "What is on tonight?"
 
 
-def test_a_deleted_session_takes_no_message(say, conversation):
-    conversations.delete(Conversation.objects.get(pk=conversation.pk))
+def test_a_deleted_session_takes_no_message(say, conversation, member):
+    conversations.delete(Conversation.objects.get(pk=conversation.pk), by=member)
     with pytest.raises(runs.ChangedMeanwhile):
         say("Hello", into=conversation)
 

@@ -38,6 +38,7 @@ os.environ |= {
     "LIMIT_CHAT": "1000000",
     "LIMIT_READ": "1000000",
     "LIMIT_WRITE": "1000000",
+    "LIMIT_DECIDE": "1000000",
 }
 django.setup()
 del os.environ["DJANGO_SETTINGS_MODULE"]  # the processes that tests start choose for themselves

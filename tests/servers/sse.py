@@ -52,11 +52,13 @@ class Reader:
     ids: list[int] = field(default_factory=list)
     restarts: int = 0
     end: Event | None = None
+    events: list[Event] = field(default_factory=list)
 
     def heed(self, event: Event) -> None:
         """Do what a client does with an event."""
         assert self.end is None, f"{event} came after the end"
         self.seen.append(event.name)
+        self.events.append(event)
         if event.id is not None:
             self.last_id = event.id
             self.ids.append(int(event.id))

@@ -47,13 +47,18 @@ def free_port() -> int:
 
 
 class Stack:
-    """Processes by name: `postgres`, `valkey`, `scheduler`, `web1`…, `worker1`…; `urls` of the webs."""
+    """Processes by name: `postgres`, `valkey`, `scheduler`, `web1`…, `worker1`…; `urls` of the webs.
 
-    def __init__(self, webs: int, workers: int, scheduler: bool, env: dict[str, str]) -> None:
+    A `durable` PostgreSQL waits for the disk at each commit, as the shipped one does.
+    """
+
+    def __init__(
+        self, webs: int, workers: int, scheduler: bool, env: dict[str, str], *, durable: bool = False
+    ) -> None:
         self.folder = prepared_folder()
         self.home = embedded_home.find(self.folder)
         self.env = _environment(self.folder) | env
-        servers = (embedded.postgres(self.home, durable=False), embedded.valkey(self.home))
+        servers = (embedded.postgres(self.home, durable=durable), embedded.valkey(self.home))
         self.servers = {server.name: server for server in servers}
         self.ports = {f"web{number + 1}": free_port() for number in range(webs)}
         self.urls = [f"http://127.0.0.1:{port}" for port in self.ports.values()]
@@ -154,6 +159,15 @@ class Stack:
         with psycopg.connect(self.home.database_url) as connection:
             cursor = connection.execute(query, values)
             return cursor.fetchall() if cursor.description else []
+
+    def manage(self, *arguments: str, stdin: str = "") -> str:
+        """What a `manage.py` command on this stack's data prints; fails the test where it fails."""
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(
+            command, env=self.env, cwd=bootstrap.BASE_DIR, input=stdin, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def valkey(self) -> redis.Redis:
         """A client of the stack's Valkey; close it."""

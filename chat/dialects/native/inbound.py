@@ -28,7 +28,7 @@ def begin(
         actor.workspace,
         asked=said.get("model"),
         preferred=actor.membership.preferred_model,
-        agent_model=conversation.companion.agent.model,
+        agent_model=conversation.companion.agent.model if conversation.companion else "",
     )
     run_id = ids.new()
     watch = eventlog.feed.watch(str(run_id))
@@ -53,8 +53,9 @@ def find_conversation(actor: Actor, session_id: UUID | None, companion_type: str
     """The session to go on with, or a new one with the companion named, or with the workspace's first."""
     if session_id is not None:
         conversation = conversations.get(session_id, by=actor)
-        if companion_type is not None and conversation.companion.type != companion_type:
-            raise Invalid.field("companion", f"The session is with {conversation.companion.type}.", "mismatch")
+        spoken_with = conversation.companion.type if conversation.companion else ""
+        if companion_type is not None and spoken_with != companion_type:
+            raise Invalid.field("companion", f"The session is with {spoken_with}.", "mismatch")
         return conversation
     if companion_type is not None:
         return conversations.new(directory.find(actor, companion_type), by=actor)

@@ -117,7 +117,8 @@ class SessionView(APIView):
     def delete(self, request: Request, session_id: UUID) -> HttpResponse:
         """Delete the session with its messages and runs; a run under way is stopped."""
         DeleteQuery.read(request.query_params)
-        conversations.delete(conversations.get(session_id, by=actor_of(request)))
+        actor = actor_of(request)
+        conversations.delete(conversations.get(session_id, by=actor), by=actor)
         return Response(status=204)
 
 

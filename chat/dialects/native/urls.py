@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from chat.dialects.native import info, sessions, views
+from chat.dialects.native import hooks, info, sessions, views
 
 UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
@@ -15,6 +15,7 @@ urlpatterns = [
     re_path(rf"^runs/(?P<run_id>{UUID})/?$", views.RunView.as_view()),
     re_path(rf"^runs/(?P<run_id>{UUID})/events/?$", views.RunEventsView.as_view()),
     re_path(rf"^runs/(?P<run_id>{UUID})/cancel/?$", views.RunCancelView.as_view()),
+    re_path(rf"^hooks/(?P<hook_id>{UUID})/?$", hooks.HookView.as_view()),
     re_path(r"^info/?$", info.InfoView.as_view()),
     re_path(r"^health/?$", info.HealthView.as_view()),
 ]

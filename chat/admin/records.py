@@ -12,12 +12,12 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from accounts.admin import scope
-from accounts.admin.base import RecordAdmin, RelatedFilter, badge, on_page
+from accounts.admin.base import RecordAdmin, RelatedFilter, SinceFilter, badge, on_page
 from accounts.models import Role
-from chat import figures
 from chat.models import Conversation, Message, Run, RunState
 from chat.services import runs
 from companions.models import Companion
+from core import ids
 
 STATES = {
     RunState.QUEUED.label: "info",
@@ -28,24 +28,6 @@ STATES = {
 }
 TRANSCRIPT_MESSAGES = 50
 TRANSCRIPT_CHARACTERS = 4_000
-
-
-class SinceFilter(SimpleListFilter):
-    """Rows of the last hours, found by their ids."""
-
-    title = "when"
-    parameter_name = "since"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The spans, in hours."""
-        return [("1", "Last hour"), ("24", "Last 24 hours"), ("168", "Last 7 days")]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """The rows within the span."""
-        hours = self.value()
-        if hours not in ("1", "24", "168"):
-            return queryset
-        return queryset.filter(pk__gte=figures.first_id_since(timezone.now() - datetime.timedelta(hours=int(hours))))
 
 
 class CompanionFilter(SimpleListFilter):
@@ -72,7 +54,7 @@ class ErrorFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The codes of the last day."""
-        day = figures.first_id_since(timezone.now() - datetime.timedelta(hours=24))
+        day = ids.first_since(timezone.now() - datetime.timedelta(hours=24))
         rows = model_admin.get_queryset(request).order_by("error_code").filter(pk__gte=day).exclude(error_code="")
         codes = {*rows.values_list("error_code", flat=True).distinct(), self.value() or ""}
         return [(code, code) for code in sorted(codes) if code]
@@ -220,7 +202,7 @@ class RunAdmin(RecordAdmin):
     @admin.display(description="Person")
     def person(self, run: Run) -> str:
         """Whose conversation it is."""
-        return run.conversation.user.email
+        return run.conversation.user.email if run.conversation.user else "(in the background)"
 
     @admin.display(description="Model")
     def who_answers(self, run: Run) -> str:

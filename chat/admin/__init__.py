@@ -1,0 +1,5 @@
+"""The admin of chat: what was said, what answers it, and what was done."""
+
+from chat.admin import actions, records
+
+__all__ = ["actions", "records"]

@@ -1,0 +1,127 @@
+"""A worker's hands: it takes actions that are ready, calls their tools, and stores what came of it.
+
+Belongs to the engine's event loop. The claim is committed before the tool is called; the outcome is stored as long as
+it takes, because the effect has happened by then.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error as DbError
+
+from agents.tools import registry
+from agents.tools.registry import MaybeSent, NotSent, ToolFailed
+from chat import bells
+from chat.services import execution
+from chat.services.execution import Execution, Outcome
+from core import bridge, faults, queue
+from core.errors import DomainError
+
+log = logging.getLogger(__name__)
+
+BATCH = 16
+RETRY_SECONDS = 0.2
+
+
+class Executor:
+    """The actions of this process. `settled` is told of each run that may go on."""
+
+    def __init__(self, name: str, settled: Callable[[UUID], None]) -> None:
+        self.name = name
+        self.held: dict[UUID, tuple[Execution, asyncio.Task[None]]] = {}
+        self.draining = False
+        self._settled = settled
+        self._bell = asyncio.Event()
+        self._claiming = asyncio.Lock()
+
+    def ring(self) -> None:
+        """There may be actions to take."""
+        self._bell.set()
+
+    async def claim(self) -> None:
+        """On the bell: take what is ready, up to this process's capacity."""
+        await self._bell.wait()
+        self._bell.clear()
+        limit = min(BATCH, settings.ACTION_CAPACITY - len(self.held))
+        if limit <= 0 or self.draining:
+            return
+        faults.reach("action.before_claim")
+        async with self._claiming:
+            taken, refused = await bridge.in_thread(answer_bell, self.name, limit, list(self.held))
+            for one in taken:
+                task = asyncio.get_running_loop().create_task(self._execute(one))
+                self.held[one.action_id] = one, task
+        for run_id in refused:
+            self._settled(run_id)
+        if len(taken) + len(refused) >= limit:
+            self._bell.set()
+
+    async def keep(self) -> None:
+        """Renew the leases of what is at hand."""
+        await asyncio.sleep(settings.ACTION_LEASE_SECONDS / 4)
+        held = [one for one, _ in self.held.values()]
+        if held:
+            await bridge.in_thread(execution.renew, held)
+
+    async def sweep(self) -> None:
+        """What dead workers left, and what no bell told of."""
+        for run_id in await bridge.in_thread(execution.lapse):
+            self._settled(run_id)
+        self._bell.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing more, and give what runs time to end; what does not end lapses with its lease."""
+        self.draining = True
+        async with self._claiming:
+            pass
+        tasks = [task for _, task in self.held.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    async def _execute(self, one: Execution) -> None:
+        faults.reach("action.claimed")
+        outcome = await call(one)
+        faults.reach("action.sent")
+        while True:
+            try:
+                await bridge.in_thread(execution.settle, one, outcome)
+                break
+            except (DbError, OSError) as error:
+                log.warning("an outcome cannot be stored; trying again", extra={"error": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+        del self.held[one.action_id]
+        if len(self.held) == settings.ACTION_CAPACITY - 1:
+            self._bell.set()
+        if one.run_id is not None:
+            self._settled(one.run_id)
+
+
+async def call(one: Execution) -> Outcome:
+    """Call the tool; whatever it does, what came of it is told."""
+    spec = registry.get(one.tool)
+    if spec is None:
+        return Outcome(False, "There is no such tool.", "no such tool", "unknown_tool", "no")
+    faults.reach("action.before_send")
+    try:
+        result = await registry.execute(spec, one.arguments, one.context)
+    except ToolFailed as error:
+        return Outcome(False, error.detail, f"failed: {error.detail}", "tool_failed")
+    except NotSent as error:
+        return Outcome(False, error.detail, f"not sent: {error.detail}", "not_sent", "no")
+    except MaybeSent as error:
+        return Outcome(False, error.detail, f"unknown: {error.detail}", "maybe_sent", "perhaps")
+    except DomainError as error:
+        return Outcome(False, error.detail, f"failed: {error.detail}", error.code)
+    except Exception:
+        log.exception("a tool broke", extra={"tool": one.tool, "action_id": str(one.action_id)})
+        return Outcome(False, "The tool broke off by a fault of its own.", "the tool broke", "tool_broke", "perhaps")
+    return Outcome(True, result.content, result.summary)
+
+
+def answer_bell(worker: str, limit: int, held: list[UUID]) -> tuple[list[Execution], set[UUID]]:
+    """Claim what is ready; the bell is answered before, so that what is committed meanwhile rings anew."""
+    queue.answered(bells.ACTIONS)
+    return execution.claim(worker, limit=limit, held=held)
