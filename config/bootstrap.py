@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from core import embedded, embedded_home
+from core import embedded, embedded_home, kept
 from core.embedded_home import EmbeddedError
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -33,15 +33,7 @@ def secret_key(folder: Path) -> None:
     """Set SECRET_KEY, where it is unset, to the one kept in a data directory; it is made once."""
     if os.environ.get("SECRET_KEY", "").strip():
         return
-    path = folder / "secret_key"
-    if not path.exists():
-        scratch = folder / f"secret_key.{os.getpid()}"
-        with open(scratch, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(secrets.token_urlsafe(48))
-        with contextlib.suppress(FileExistsError):  # another process was first; its key is the one
-            os.link(scratch, path)
-        scratch.unlink()
-    os.environ["SECRET_KEY"] = path.read_text().strip()
+    os.environ["SECRET_KEY"] = kept.secret(folder / "secret_key", lambda: secrets.token_urlsafe(48))
 
 
 def unset(name: str) -> bool:

@@ -1,6 +1,7 @@
 """Typed readers of environment variables: each raises with the variable's name when its text does not fit."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -56,3 +57,11 @@ def listing(name: str, default: list[str]) -> list[str]:
     """A comma-separated list, blanks dropped."""
     value = text(name)
     return [part.strip() for part in value.split(",") if part.strip()] if value else default
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """A comma-separated list of networks such as 10.0.0.0/8, none by default; raises where one is none."""
+    try:
+        return tuple(ip_network(part) for part in listing(name, []))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must name networks such as 10.0.0.0/8: {error}") from None

@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_celery_beat",
     "core",
     "accounts",
     "approvals",
@@ -51,6 +52,7 @@ INSTALLED_APPS = [
     "memory",
     "chat",
     "config",
+    *env.listing("EXTRA_APPS", []),  # of the operator's own, that bring tools
 ]
 
 # The whole chain is synchronous and runs in one thread per request: see core/handler.py.
@@ -169,12 +171,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "ApprovalStatusEnum": "approvals.models.ApprovalStatus",
+        "DecisionEnum": "approvals.models.Decision",
+    },
 }
 
 
-def _page(title: str, icon: str, name: str) -> dict[str, Any]:
+def _page(title: str, icon: str, name: str, **more: Any) -> dict[str, Any]:
     """An entry of the admin's sidebar."""
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}"), "permission": "accounts.admin.reads"}
+    link = reverse_lazy(f"admin:{name}")
+    return {"title": title, "icon": icon, "link": link, "permission": "accounts.admin.reads", **more}
 
 
 UNFOLD = {
@@ -190,7 +197,24 @@ UNFOLD = {
     "LOGIN": {"form": "accounts.adminlogin.LoginForm"},
     "SIDEBAR": {
         "navigation": [
-            {"items": [_page("Overview", "monitoring", "index")]},
+            {
+                "items": [
+                    _page("Inbox", "approval", "approvals_inbox", badge="approvals.admin.pending.badge"),
+                    _page("Overview", "monitoring", "index"),
+                ]
+            },
+            {
+                "title": "Countersigning",
+                "items": [
+                    _page("Approvals", "fact_check", "approvals_approval_changelist"),
+                    _page("Actions", "bolt", "chat_action_changelist", badge="chat.admin.actions.unknown_badge"),
+                    _page("Policies", "policy", "approvals_policy_changelist"),
+                    _page("Trust", "handshake", "approvals_trust"),
+                    _page("Remembered", "bookmark", "approvals_grant_changelist"),
+                    _page("Audit log", "receipt_long", "approvals_auditevent_changelist"),
+                    _page("Deliveries", "outbox", "approvals_outboxitem_changelist"),
+                ],
+            },
             {
                 "title": "Talk",
                 "items": [
@@ -208,11 +232,21 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Tools",
+                "items": [
+                    _page("Switches", "toggle_on", "agents_toolsetting_changelist"),
+                    _page("Connections", "cable", "agents_connection_changelist"),
+                    _page("Sandbox", "deployed_code", "agents_sandboxitem_changelist"),
+                    _page("Effects in the sandbox", "history", "agents_sandboxeffect_changelist"),
+                ],
+            },
+            {
                 "title": "Access",
                 "items": [
                     _page("Workspaces", "domain", "accounts_workspace_changelist"),
                     _page("People", "person", "accounts_user_changelist"),
                     _page("Memberships", "badge", "accounts_membership_changelist"),
+                    _page("Groups", "groups", "accounts_group_changelist"),
                     _page("API keys", "key", "accounts_apikey_changelist"),
                     _page("Idempotent requests", "repeat_one", "accounts_idempotentrequest_changelist"),
                 ],
@@ -244,6 +278,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "runs"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_RESULT_EXPIRES = None  # nothing is kept that would have to be cleaned up
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"  # agents have schedules of their own
 CELERY_BEAT_SCHEDULE = {"housekeep": {"task": "chat.housekeep", "schedule": timedelta(hours=1)}}
 
 # The run: who holds it, how long, how often. All times are the database's.
@@ -256,6 +292,18 @@ DRAIN_SECONDS = env.seconds("DRAIN_SECONDS", 10.0)  # a worker that stops gives 
 RUN_CAPACITY = env.integer(
     "RUN_CAPACITY", 1000, low=2
 )  # runs a worker process answers at once, half of them one person's
+RUN_MAX_STEPS = env.integer("RUN_MAX_STEPS", 20, low=1)  # turns of the model, each of which may call tools
+RUN_MAX_TOKENS = env.integer("RUN_MAX_TOKENS", 1_000_000, low=1)
+RUN_MAX_COST_USD = env.seconds("RUN_MAX_COST_USD", 10.0)
+# The action: a tool call that runs. Its lease is renewed while it runs, however long that takes.
+ACTION_LEASE_SECONDS = env.seconds("ACTION_LEASE_SECONDS", 8.0, low=1)
+ACTION_MAX_ATTEMPTS = env.integer("ACTION_MAX_ATTEMPTS", 5, low=1)
+ACTION_CAPACITY = env.integer("ACTION_CAPACITY", 50, low=1)  # actions a worker process runs at once
+TOOL_THREADS = env.integer("TOOL_THREADS", 8, low=1, high=256)  # of them those whose tools are not asynchronous
+AUDIT_SEAL_SECONDS = env.seconds("AUDIT_SEAL_SECONDS", 0.5, low=0.05)  # how often the audit log's chain is continued
+AUDIT_SIGNING_KEY = env.text("AUDIT_SIGNING_KEY")  # empty: made once and kept in DATA_DIR/audit_key
+AUDIT_HEADS_FILE = env.text("AUDIT_HEADS_FILE", str(DATA_DIR / "audit" / "heads.jsonl"))
+AUDIT_HEADS_URL = env.text("AUDIT_HEADS_URL")
 EVENT_WINDOW_MS = env.integer("EVENT_WINDOW_MS", 40, low=0, high=40)
 EVENT_LOG_SECONDS = env.seconds("EVENT_LOG_SECONDS", 3600.0)
 KEEP_ALIVE_SECONDS = env.seconds("KEEP_ALIVE_SECONDS", 15.0, low=0.1)
@@ -263,6 +311,19 @@ LINE_LIMIT = env.integer("LINE_LIMIT", 20, low=1)  # messages that wait in one c
 HISTORY_CHARACTERS = env.integer("HISTORY_CHARACTERS", 200_000, low=1)  # of a conversation's past that a model is told
 HISTORY_MESSAGES = env.integer("HISTORY_MESSAGES", 50, low=1)
 ANSWER_LIMIT = env.integer("ANSWER_LIMIT", 1_000_000)  # characters of one answer; more ends the run
+
+# What is told outside: webhooks to public addresses, and e-mail, which the console prints where no server is named.
+PUBLIC_URL = env.text("PUBLIC_URL", "http://localhost:8000").rstrip("/")  # where people reach this installation
+WEBHOOK_PRIVATE_ADDRESSES = env.networks("WEBHOOK_PRIVATE_ADDRESSES")  # networks that webhooks may go to all the same
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_PORT = env.integer("EMAIL_PORT", 25, low=1, high=65535)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS")
+EMAIL_USE_SSL = env.flag("EMAIL_USE_SSL")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "countersign@localhost")
 
 # Providers from the environment: see agents/brain.py.
 PROVIDER_CONNECT_SECONDS = env.seconds("PROVIDER_CONNECT_SECONDS", 5.0)
@@ -281,4 +342,6 @@ LIMITS = {
     "chat": env.integer("LIMIT_CHAT", 6000),
     "read": env.integer("LIMIT_READ", 12000),
     "write": env.integer("LIMIT_WRITE", 6000),
+    "decide": env.integer("LIMIT_DECIDE", 600),
+    "hook": env.integer("LIMIT_HOOK", 600),
 }

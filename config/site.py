@@ -2,8 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
+from django.contrib.admin import site
 from django.contrib.admin.apps import AdminConfig
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern
+from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
@@ -16,6 +20,11 @@ class Site(AdminSite):
 
     settings_name = "UNFOLD"
     index_title = "Overview"
+
+    def extra_urls(self) -> list[URLPattern]:
+        """The pages that are no model's; looked up when routes are made, for this module is loaded before models."""
+        pages: list[URLPattern] = import_string("approvals.admin.urls.pages")(self)
+        return pages
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """What every page has; colours as an inline style sheet would need a hole in the content policy."""
@@ -30,3 +39,10 @@ class SiteConfig(AdminConfig):
     """`django.contrib.admin` with this site."""
 
     default_site = "config.site.Site"
+
+    def ready(self) -> None:
+        """Find every model's page, save the scheduler's own: agents say when they wake."""
+        super().ready()
+        for model in apps.get_app_config("django_celery_beat").get_models():
+            if site.is_registered(model):
+                site.unregister(model)

@@ -62,8 +62,7 @@ def worker(name: str, environ: Mapping[str, str]) -> Part:
 
 def scheduler(name: str, environ: Mapping[str, str]) -> Part:
     """The one process that rings the doorbells whose time has come."""
-    schedule = Path(environ["DATA_DIR"]) / "schedule"
-    argv = ["celery", "-A", "config", "beat", f"--schedule={schedule}", "--pidfile="]
+    argv = ["celery", "-A", "config", "beat", "--pidfile="]
     return _program_part(name, argv, environ, patience=5.0)
 
 
@@ -118,6 +117,7 @@ def _bring_up(supervisor: Supervisor, servers: list[embedded.Server], host: str,
         supervisor.until(server.ready, server.name)
     reach = ANY_HOST.get(host, host)
     base_url = f"http://[{reach}]:{port}" if ":" in reach else f"http://{reach}:{port}"
+    os.environ.setdefault("PUBLIC_URL", base_url)
     if not prepared.is_done(supervisor.folder, base_url):
         _prepare(supervisor, base_url)
     say("Starting web, worker, scheduler …")

@@ -8,6 +8,7 @@ urlpatterns = [
     re_path(r"^v1/ai/", include("chat.dialects.native.urls")),
     re_path(r"^v1/ai/", include("agents.api.urls")),
     re_path(r"^v1/ai/", include("companions.api.urls")),
+    re_path(r"^v1/ai/", include("approvals.api.urls")),
     re_path(r"^v1/auth/", include("accounts.api.urls")),
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
