@@ -1,21 +1,37 @@
 """Two workspaces with a row of every model each, and the staff of the first one."""
 
 import dataclasses
+import datetime
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.models import Actor, ApiKey, IdempotentRequest, Role, User, Workspace
+from accounts.models import Actor, ApiKey, Group, IdempotentRequest, Role, User, Workspace
 from accounts.services import keys
 from agents.brain import Choice
-from agents.models import Agent, Provider
+from agents.models import Agent, Connection, Provider, SandboxEffect, SandboxItem, ToolSetting
 from agents.providers.base import ProviderSpec
-from chat.models import Run
+from approvals import snapshots
+from approvals.models import (
+    Approval,
+    AuditEvent,
+    Grant,
+    OutboxItem,
+    Policy,
+    PolicyVersion,
+    WebhookEndpoint,
+)
+from approvals.rules import Ask
+from approvals.services import audit
+from approvals.terms import terms_of
+from chat.models import Action, Run
 from chat.services import conversations, runs
 from companions.models import Companion
 from tests.cast import person
@@ -24,7 +40,7 @@ REHEARSAL = Choice(ProviderSpec(name="rehearsal", kind="rehearsal"), "rehearsal"
 PROVIDER_KEY = "sk-canary-of-a-provider-0123456789"
 ANSWER = "canary of an idempotent answer"
 HOSTILE = '<script>alert("canary")</script><img src=x onerror=alert(1)>'
-OURS = {"accounts", "agents", "companions", "chat"}
+OURS = {"accounts", "approvals", "agents", "companions", "chat"}
 
 
 @dataclasses.dataclass
@@ -58,8 +74,64 @@ def furnish(workspace: Workspace, name: str) -> Home:
         workspace=workspace, user=member.user, key=f"{name}-key", request_hash=b"x" * 32, status=200, response=ANSWER
     )
     rows: list[Model] = [workspace, member.user, member.membership, agent, companion, provider, key, request]
-    rows += [conversation, run.message, run]
+    rows += [conversation, run.message, run, *_tools(workspace, name), *_countersigned(run, name)]
     return Home(member, {type(row): row for row in rows}, secret, name)
+
+
+def _tools(workspace: Workspace, name: str) -> list[Model]:
+    """What its tools are connected to, and what they did in its sandbox."""
+    said = f"{name} sandbox {HOSTILE}"
+    return [
+        ToolSetting.objects.create(workspace=workspace, tool="service_stop", enabled=False),
+        Connection.objects.create(
+            workspace=workspace, kind="inventory", base_url="javascript:alert(1)", token=PROVIDER_KEY
+        ),
+        SandboxItem.objects.create(
+            workspace=workspace, world="inventory", name=said, state={"state": "running", "log": [said]}
+        ),
+        SandboxEffect.objects.create(
+            workspace=workspace, world="home", key=f"{name}-key", tool="door_unlock", arguments={"door": said}
+        ),
+    ]
+
+
+def _countersigned(run: Run, name: str) -> list[Model]:
+    """A policy, a group that it asks, a call that waited for it, and what the log and the outbox have of that."""
+    said, workspace, user = f"{name} asks {HOSTILE}", run.workspace, run.conversation.user
+    group = Group.objects.create(workspace=workspace, name=f"{name} group {HOSTILE}")
+    group.members.add(user)
+    policy = Policy.objects.create(workspace=workspace, name=f"{name} policy {HOSTILE}", tool=f"{name}_*")
+    rules = [snapshots.write(policy, groups=[group.pk], people=[])]
+    version = PolicyVersion.objects.create(workspace=workspace, version=1, rules=rules, author=user)
+    action = Action.objects.create(
+        workspace=workspace, run=run, conversation=run.conversation, agent=run.agent, person=user, step=1, place=0,
+        call_id="call_1", tool=f"{name}_tool", tool_version="1", risk="write", retry="unknown",
+        arguments={"text": said}, digest="0" * 64, verdict="ask", state="unknown", attempt=1, summary=said,
+        late_result=said,
+    )  # fmt: skip
+    approval = Approval.objects.create(
+        workspace=workspace, kind="tool_call", subject_id=action.pk, run_id=run.pk, call_id="call_1",
+        session_id=run.conversation_id, agent=f"{name}-agent", requested_by=user, tool=action.tool, tool_version="1",
+        risk="write", risk_rank=1, arguments=action.arguments, digest="0" * 64, preview={"sentence": said},
+        terms=terms_of(Ask()), expires_at=timezone.now() + datetime.timedelta(hours=1),
+    )  # fmt: skip
+    grant = Grant.objects.create(
+        workspace=workspace, approval=approval, session_id=run.conversation_id, tool=action.tool, tool_version="1",
+        arguments=action.arguments, uses_left=2, expires_at=approval.expires_at, author=user,
+    )  # fmt: skip
+    endpoint = WebhookEndpoint.objects.create(workspace=workspace, url="javascript:alert(1)", secret=PROVIDER_KEY)
+    item = OutboxItem.objects.create(
+        workspace=workspace, topic="webhook", type="approval.requested", payload={"text": said}, error=said
+    )
+    who = audit.Who("person", user.pk, user.pk, said)
+    entry = audit.Entry(
+        type="approval.requested", workspace_id=workspace.pk, who=who, target=("approval", approval.pk),
+        session_id=run.conversation_id, data={"text": said},
+    )  # fmt: skip
+    with transaction.atomic():
+        audit.record(entry)
+    event = AuditEvent.objects.get(workspace=workspace, target_id=approval.pk)
+    return [group, policy, version, action, approval, grant, endpoint, item, event]
 
 
 @pytest.fixture
@@ -121,5 +193,11 @@ def pages(home: Home) -> list[str]:
         found += [url(model, "changelist"), url(model, "add")]
         found += [url(model, page, home[model].pk) for page in ("change", "history", "delete")]
     found += [url(Run, "cancel", home[Run].pk), url(Provider, "test", home[Provider].pk)]
+    found += [url(Action, page, home[Action].pk) for page in ("done", "not_done", "abandon")]
+    found += [url(Approval, page, home[Approval].pk) for page in ("decide", "edit", "standing")]
+    found += [url(Workspace, page, home[Workspace].pk) for page in ("freeze", "unfreeze")]
+    found += [url(Agent, page, home[Agent].pk) for page in ("switch_off", "switch_on", "trust")]
+    found += [url(Grant, "revoke", home[Grant].pk), reverse("admin:approvals_inbox"), reverse("admin:approvals_trust")]
+    found.append(url(SandboxItem, "break_down", home[SandboxItem].pk))
     found += [url(ApiKey, page, home[ApiKey].pk) for page in ("rotate", "revoke")]
     return [*found, f"{url(User, 'changelist')}{home[User].pk}/password/"]

@@ -12,14 +12,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Role, Workspace
+from approvals.models import Approval, AuditEvent
 from chat import figures
-from chat.models import Conversation, Message, Run, RunState
+from chat.models import Action, Conversation, Message, Run, RunState
 from chat.services import conversations, runs
 from companions.models import Companion
+from core import ids
 from tests.admin.conftest import REHEARSAL, Home, models, url
 
 Staff = Callable[[Role], Client]
-BIG = [Conversation, Message, Run]
+BIG = [Conversation, Message, Run, Action, Approval, AuditEvent]
 
 
 def queries(client: Client, address: str) -> list[str]:
@@ -46,8 +48,9 @@ def test_a_longer_list_takes_no_more_queries(model: type[Model], here: Home, sta
 
 @pytest.mark.parametrize("model", BIG, ids=lambda model: model._meta.label)
 def test_big_tables_are_neither_counted_nor_read_whole(model: type[Model], here: Home, staff: Staff) -> None:
-    asked = " ".join(queries(staff(Role.MANAGER), url(model, "changelist")))
-    assert "COUNT(" not in asked
+    sent = queries(staff(Role.MANAGER), url(model, "changelist"))
+    assert not [sql for sql in sent if "COUNT(" in sql and model._meta.db_table in sql and "LIMIT 1000" not in sql]
+    asked = " ".join(sent)
     for column in ('"chat_run"."draft"', '"chat_message"."parts"', ' "chat_message"."content"'):
         assert column not in asked
 
@@ -61,7 +64,7 @@ def test_big_tables_are_read_in_the_order_of_their_ids_alone(model: type[Model],
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model._meta.label)
 def test_every_list_takes_a_bounded_number_of_queries(model: type[Model], here: Home, staff: Staff) -> None:
-    assert len(queries(staff(Role.MANAGER), url(model, "changelist"))) <= 10
+    assert len(queries(staff(Role.MANAGER), url(model, "changelist"))) <= 12
 
 
 def finish(run: Run, state: RunState, **changes: object) -> None:
@@ -105,5 +108,5 @@ def test_an_empty_day_is_told_as_one(db: None) -> None:
 
 def test_a_run_before_the_span_is_not_of_it(here: Home) -> None:
     born = Run.objects.get().pk
-    assert figures.first_id_since(timezone.now() - datetime.timedelta(minutes=1)) < born
-    assert figures.first_id_since(timezone.now() + datetime.timedelta(minutes=1)) > born
+    assert ids.first_since(timezone.now() - datetime.timedelta(minutes=1)) < born
+    assert ids.first_since(timezone.now() + datetime.timedelta(minutes=1)) > born

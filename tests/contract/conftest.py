@@ -8,16 +8,19 @@ from typing import Any
 import httpx
 import pytest
 from django.contrib.auth.hashers import make_password
-from rest_framework_simplejwt.tokens import RefreshToken, Token
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from accounts.models import Actor, ApiKey, Role, Workspace
 from accounts.services import keys, login
 from agents.brain import Choice
 from agents.models import Agent, Provider
 from agents.providers.base import ProviderSpec
+from approvals import kinds
+from approvals.models import Approval
 from chat.models import Conversation, Message, Run
 from chat.services import conversations, runs
 from companions.models import Companion
+from tests.approvals import desk
 from tests.cast import PASSWORD, Api, person
 from tests.contract.operations import Operation
 from tests.servers import openai_server
@@ -29,7 +32,7 @@ REHEARSAL = Choice(ProviderSpec(name="rehearsal", kind="rehearsal"), "rehearsal"
 
 @dataclass
 class Someone:
-    """A person with a session, its active run, and a message in it."""
+    """A person with a session, its active run, a message in it, and an approval that they can see."""
 
     actor: Actor
     key: str
@@ -37,6 +40,7 @@ class Someone:
     session: Conversation
     run: Run
     message: Message
+    approval: Approval
     api: Api = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +57,8 @@ PATHS: dict[str, Callable[[Someone], object]] = {
     "session_id": lambda one: one.session.pk,
     "run_id": lambda one: one.run.pk,
     "type": lambda one: one.companion.type,
+    "approval_id": lambda one: one.approval.pk,
+    "agent_id": lambda one: one.companion.agent_id,
 }
 
 
@@ -65,6 +71,9 @@ class World:
     colleague: Someone
     stranger: Someone
     examples: dict[str, Any]
+
+
+_desk = desk.Desk()
 
 
 @cache
@@ -80,7 +89,9 @@ def _someone(workspace: Workspace, companion: Companion, name: str, role: Role =
     ApiKey.objects.update(last_used_at="2100-01-01T00:00Z")  # so that its use writes nothing
     session = conversations.create(companion, by=actor, title=f"The session of {name}")
     run = runs.start(session, text=f"A secret of {name}", by=actor, choice=REHEARSAL)
-    return Someone(actor, secret, companion, session, run, run.message)
+    # An admin's is one that they may decide: nobody stands behind it.
+    approval = desk.request(_desk, None if role == Role.ADMIN else actor, workspace=workspace)
+    return Someone(actor, secret, companion, session, run, run.message, approval)
 
 
 def signed(token: Token, actor: Actor) -> Token:
@@ -96,10 +107,13 @@ def world(workspace: Workspace, other_workspace: Workspace, smart_home: Companio
     agent = Agent.objects.create(workspace=other_workspace, slug="theirs", name="Theirs")
     theirs = Companion.objects.create(workspace=other_workspace, type="theirs", name="Theirs", agent=agent)
     Provider.objects.create(workspace=other_workspace, name="theirs", base_url="http://127.0.0.1:9/v1", any_model=True)
+    kinds.register(desk.KIND, _desk)
     me = _someone(workspace, smart_home, "me")
+    admin = _someone(workspace, smart_home, "admin", Role.ADMIN)
+    admin.api = Api(str(signed(AccessToken(), admin.actor)))  # a key without scopes decides nothing
     return World(
         me=me,
-        admin=_someone(workspace, smart_home, "admin", Role.ADMIN),
+        admin=admin,
         colleague=_someone(workspace, smart_home, "colleague"),
         stranger=_someone(other_workspace, theirs, "stranger"),
         examples={
@@ -111,6 +125,10 @@ def world(workspace: Workspace, other_workspace: Workspace, smart_home: Companio
             "email": me.actor.user.email,
             "password": PASSWORD,
             "refresh": str(signed(RefreshToken(), me.actor)),
+            "decision": "approve",
+            "autonomy": "observer",
+            "ids": [str(admin.approval.pk)],
+            "url": "https://93.184.215.14/hook",
         },
     )
 

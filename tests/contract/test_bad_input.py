@@ -273,7 +273,10 @@ def test_places_are_read_by_two_operations():
     assert len(STREAMS) == 2
 
 
-IDEMPOTENT = ["POST /v1/ai/chat", "POST /v1/ai/companion/{type}/chat", "POST /v1/ai/sessions"]
+IDEMPOTENT = [
+    "POST /v1/ai/chat", "POST /v1/ai/companion/{type}/chat", "POST /v1/ai/sessions", "POST /v1/ai/approvals/bulk",
+    "POST /v1/ai/approvals/{approval_id}", "PUT /v1/ai/approvals/{approval_id}", "PATCH /v1/ai/approvals/{approval_id}",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if str(one) in IDEMPOTENT], ids=str)

@@ -17,7 +17,13 @@ from tests.contract.operations import OPERATIONS, check_problem, rows, send
 
 PUBLIC = {"GET /v1/ai/health", "POST /v1/auth/login", "POST /v1/auth/refresh"}
 # What a restricted key needs, where that is not `chat`; None: no scope opens it.
-SCOPES = {"PUT /v1/ai/companions/{type}/config": "admin", "GET /v1/ai/info": None}
+SCOPES = {
+    "PUT /v1/ai/companions/{type}/config": "admin",
+    "GET /v1/ai/info": None,
+    "PATCH /v1/ai/agents/{agent_id}": "admin",
+    **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/webhooks")},
+    **{str(one): "approvals" for one in OPERATIONS if one.path.startswith("/v1/ai/approvals")},
+}
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 guarded = pytest.mark.parametrize("operation", [one for one in OPERATIONS if not one.public], ids=str)

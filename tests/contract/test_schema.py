@@ -25,11 +25,15 @@ def test_every_route_of_the_contract_that_stands_is_in_the_schema():
     named = {
         "POST /v1/ai/chat", "POST /v1/ai/companion/{type}/chat", "GET /v1/ai/companions",
         "PUT /v1/ai/companions/{type}/config", "GET /v1/ai/agents", "POST /v1/ai/sessions", "GET /v1/ai/sessions",
+        "PATCH /v1/ai/agents/{agent_id}",
         "GET /v1/ai/sessions/{session_id}", "PATCH /v1/ai/sessions/{session_id}", "GET /v1/ai/info",
         "DELETE /v1/ai/sessions/{session_id}", "GET /v1/ai/sessions/{session_id}/stream", "GET /v1/ai/runs/{run_id}",
         "GET /v1/ai/runs/{run_id}/events", "POST /v1/ai/runs/{run_id}/cancel", "GET /v1/ai/models",
         "GET /v1/ai/preferences", "PUT /v1/ai/preferences/model", "GET /v1/ai/health", "POST /v1/auth/login",
-        "POST /v1/auth/refresh", "POST /v1/auth/ticket",
+        "POST /v1/auth/refresh", "POST /v1/auth/ticket", "GET /v1/ai/approvals", "POST /v1/ai/approvals/bulk",
+        "GET /v1/ai/approvals/{approval_id}", "POST /v1/ai/approvals/{approval_id}",
+        "PUT /v1/ai/approvals/{approval_id}", "PATCH /v1/ai/approvals/{approval_id}",
+        "GET /v1/ai/webhooks/config", "PUT /v1/ai/webhooks/config", "GET /v1/ai/webhooks/deliveries",
     }  # fmt: skip
     assert named <= {str(one) for one in OPERATIONS}
 

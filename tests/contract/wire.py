@@ -62,8 +62,12 @@ def exchange(stack: Stack, *parts: bytes | Iterable[bytes], half_close: bool = F
             response.close()
 
 
+OWN_TIME = {"approvals_auditseal", "approvals_auditunsealed", "approvals_audithead"}
+
+
 def counts(stack: Stack) -> dict[str, int]:
-    """How many rows each table has."""
+    """How many rows each table has, save those that a worker writes in its own time."""
     names = stack.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    names = [(name,) for (name,) in names if name not in OWN_TIME]
     parts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM \"{name}\"" for (name,) in names)
     return dict(stack.sql(parts))  # type: ignore[arg-type]

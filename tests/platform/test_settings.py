@@ -6,7 +6,7 @@ import pytest
 
 from config import bootstrap
 
-READER = re.compile(r"env\.(?:text|flag|integer|seconds|listing)\(\s*\"([A-Z_]+)\"")
+READER = re.compile(r"env\.(?:text|flag|integer|seconds|listing|networks)\(\s*\"([A-Z_]+)\"")
 
 
 @pytest.fixture(scope="module")

@@ -97,7 +97,7 @@ def test_the_first_start_makes_everything_and_the_printed_curl_line_streams_an_a
     assert stat.S_IMODE((folder / "secret_key").stat().st_mode) == 0o600
     assert facts["base_url"] == one.url
     assert set(facts["users"]) == {"admin", "manager", "manager2", "member", "member2", "auditor"}
-    assert set(facts["agents"]) == {"smart-home", "devops"}
+    assert set(facts["agents"]) == {"smart-home", "devops", "guard"}
     assert facts["users"]["admin"]["password"] in one.text
 
     line = re.search(r"curl -N .*", one.text).group()
