@@ -1,0 +1,204 @@
+"""The audit log in the admin: read by place, never counted; whether it is whole, and a copy to take away."""
+
+import json
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
+from django.db.models import JSONField, OuterRef, Subquery
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from accounts.admin import scope
+from accounts.admin.base import RecordAdmin, RelatedFilter, SinceFilter, badge
+from accounts.models import User, Workspace
+from approvals import shown
+from approvals.events import EVENTS
+from approvals.models import ActorKind, AuditEvent, AuditPayload, AuditSeal
+from approvals.services.audit import commit_to
+from core.ledger import INSTALLATION
+
+KINDS = {ActorKind.AGENT.label: "info", ActorKind.SYSTEM.label: "warning"}
+PLACES = ("session_id", "agent_id", "actor_id", "target_id")  # where an id may stand, each with an index
+
+
+class TypeFilter(SimpleListFilter):
+    """Events of one name."""
+
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Every name that there can be."""
+        return [(name, name) for name in sorted(EVENTS)]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """The events of that name."""
+        return queryset.filter(type=self.value()) if self.value() in EVENTS else queryset
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(RecordAdmin):
+    """What happened, as it was written down in the transaction that it tells of."""
+
+    list_display = ("at_text", "type", "who", "kind_badge", "on_what", "place", "home")
+    list_select_related = ("seal",)
+    list_display_links = ("at_text", "type")
+    list_filter = (TypeFilter, SinceFilter, ("workspace", RelatedFilter))
+    search_help_text = "The id of an event, actor, agent, session or target, or a person's address"
+    fields: ClassVar[Any] = (
+        "id", "at_text", "type", "meaning", "home", "who", "kind_badge", "actor_id", "behalf", "agent_id",
+        "session_id", "on_what", "payload_text", "proof",
+    )  # fmt: skip
+    readonly_fields = (
+        "id", "at_text", "meaning", "home", "who", "kind_badge", "behalf", "on_what", "payload_text", "proof",
+    )  # fmt: skip
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["countersign/approvals.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """The events, with who did it as the payload names them, and the workspace's name if it is still there."""
+        actor = KeyTextTransform("actor", Cast("payload__data", JSONField()))
+        home = Workspace.objects.filter(pk=OuterRef("workspace_id")).values("name")
+        return super().get_queryset(request).annotate(actor=actor, home_name=Subquery(home))
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """The columns; who looks into one workspace alone needs not be told which."""
+        many = scope.sees_all(request) or len(scope.roles(request)) > 1
+        return self.list_display if many else self.list_display[:-1]
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """The events of this id or address: by the first of the indexes that knows it."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if "@" in term:
+            people = User.objects.filter(email=term.lower()).values_list("pk", flat=True)
+            return self._in_places(request, queryset.filter(actor_id__in=list(people))), False
+        try:
+            wanted = UUID(term)
+        except ValueError:
+            return queryset.none(), False
+        if queryset.filter(pk=wanted).exists():
+            return queryset.filter(pk=wanted), False
+        for place in PLACES:
+            found = self._in_places(request, queryset.filter(**{place: wanted}))
+            if found.exists():
+                return found, False
+        return queryset.none(), False
+
+    def _in_places(self, request: HttpRequest, rows: Any) -> Any:
+        """The rows in the workspaces that there are: the indexes begin with the workspace."""
+        if not scope.sees_all(request):
+            return rows
+        return rows.filter(workspace__in=[INSTALLATION, *Workspace.objects.values_list("pk", flat=True)])
+
+    @admin.display(description="At")
+    def at_text(self, event: AuditEvent) -> str:
+        """When, by the database's clock."""
+        return f"{event.at:%Y-%m-%d %H:%M:%S}.{event.at.microsecond // 1000:03d}"
+
+    @admin.display(description="Workspace")
+    def home(self, event: Any) -> str:
+        """The workspace's name; a log outlives its workspace."""
+        if event.workspace_id == INSTALLATION:
+            return "the installation"
+        return shown.visible_line(event.home_name or str(event.workspace_id))
+
+    @admin.display(description="What it tells")
+    def meaning(self, event: AuditEvent) -> str:
+        """What events of this name tell."""
+        return EVENTS.get(event.type, "")
+
+    @admin.display(description="Who")
+    def who(self, event: Any) -> str:
+        """Who did it, as they were named then."""
+        return shown.visible_line(event.actor or (event.actor_id and str(event.actor_id)[:8]) or "-")
+
+    @badge("Kind", KINDS)
+    def kind_badge(self, event: AuditEvent) -> str:
+        """A person, an agent or the system itself."""
+        return ActorKind(event.actor_kind).label
+
+    @admin.display(description="On behalf of")
+    def behalf(self, event: AuditEvent) -> str:
+        """The person behind it."""
+        if event.person_id is None:
+            return "-"
+        email = User.objects.filter(pk=event.person_id).values_list("email", flat=True).first()
+        return shown.visible_line(email or str(event.person_id))
+
+    @admin.display(description="On what")
+    def on_what(self, event: AuditEvent) -> str:
+        """What it was about, with the way there where the admin has a page of it."""
+        name = PAGES.get(event.target_kind)
+        if event.target_id is None:
+            return event.target_kind or "-"
+        if name is None:
+            return f"{event.target_kind} {str(event.target_id)[:8]}"
+        return format_html(
+            '<a class="text-link" href="{}">{} …{}</a>',
+            reverse(f"admin:{name}_change", args=[event.target_id]),
+            event.target_kind,
+            str(event.target_id)[-6:],
+        )
+
+    @admin.display(description="Place")
+    def place(self, event: AuditEvent) -> str:
+        """Its place in the workspace's chain."""
+        seal = _seal(event)
+        return f"{seal.seq}" if seal else "not sealed yet"
+
+    @admin.display(description="All of it")
+    def payload_text(self, event: AuditEvent) -> str:
+        """The payload, or that it was erased."""
+        payload = AuditPayload.objects.filter(pk=event.pk).first()
+        if payload is None:
+            return "It was erased; the chain holds without it."
+        try:
+            text = shown.json_html(json.loads(payload.data))
+        except ValueError:  # somebody changed it; `proof` says so
+            text = shown.visible(payload.data)
+        return format_html('<pre class="exact">{}</pre>', text)
+
+    @admin.display(description="Proof")
+    def proof(self, event: AuditEvent) -> str:
+        """Its place in the chain, and whether the payload is the one that was committed to."""
+        seal, payload = _seal(event), AuditPayload.objects.filter(pk=event.pk).first()
+        commitment = bytes(event.commitment)
+        if payload is None:
+            held = "The payload is gone; its commitment stands."
+        elif commit_to(bytes(payload.salt), payload.data) == commitment:
+            held = "The payload is the one that was committed to."
+        else:
+            held = "THE PAYLOAD IS NOT THE ONE THAT WAS COMMITTED TO."
+        return format_html(
+            '<div class="whole">{}</div><div>{}</div><div class="whole">{}</div>',
+            f"Place {seal.seq}, hash {bytes(seal.hash).hex()}" if seal else "It is not sealed yet.",
+            held,
+            f"commitment {commitment.hex()}",
+        )
+
+
+PAGES = {
+    "approval": "approvals_approval",
+    "action": "chat_action",
+    "run": "chat_run",
+    "policy": "approvals_policy",
+    "grant": "approvals_grant",
+    "agent": "agents_agent",
+    "workspace": "accounts_workspace",
+}
+
+
+def _seal(event: AuditEvent) -> AuditSeal | None:
+    """The event's seal; None where it waits for one."""
+    try:
+        return event.seal
+    except AuditSeal.DoesNotExist:
+        return None

@@ -1,0 +1,59 @@
+"""Filters for templates that show what a model wrote: see approvals/shown.py."""
+
+import datetime
+from typing import Any
+
+from django import template
+from django.utils.safestring import SafeString
+
+from approvals import shown
+
+register = template.Library()
+
+
+@register.filter
+def visible(text: object) -> SafeString:
+    """A text of several lines, every character of it visible."""
+    return shown.visible(text)
+
+
+@register.filter
+def visible_line(text: object) -> SafeString:
+    """A text of one line, every character of it visible."""
+    return shown.visible_line(text)
+
+
+@register.filter
+def as_json(value: Any) -> SafeString:
+    """A value as canonical JSON, indented."""
+    return shown.json_html(value)
+
+
+@register.filter
+def span(length: datetime.timedelta | None) -> str:
+    """A length of time as a person would say it."""
+    return shown.span(length)
+
+
+@register.filter
+def seconds(length: datetime.timedelta | None) -> int:
+    """A length of time in whole seconds, for a script to count on."""
+    return int(length.total_seconds()) if length is not None else 0
+
+
+@register.filter
+def unseen(value: Any) -> int:
+    """How many characters of a JSON value cannot be seen by themselves."""
+    return shown.unseen(value)
+
+
+@register.filter
+def long_texts(value: Any) -> list[shown.LongText]:
+    """The texts of a JSON value that are easier read by themselves."""
+    return list(shown.long_texts(value))
+
+
+@register.filter
+def pairs(value: dict[str, Any]) -> list[tuple[str, Any]]:
+    """A dictionary's entries; its own keys cannot get in the way, as they would after a dot."""
+    return list(value.items())
