@@ -87,9 +87,16 @@ TEMPLATES = [
     }
 ]
 
+# The role that serving processes take once they are connected (`manage.py audit role`); empty: they stay who they are.
+DATABASE_ROLE = env.text("DATABASE_ROLE")
+_database: dict[str, Any] = {**dj_database_url.parse(DATABASE_URL or "postgresql://localhost/countersign")}
+if DATABASE_ROLE and not env.flag("DATABASE_AS_OWNER"):
+    if env.flag("PGBOUNCER"):
+        raise ImproperlyConfigured("DATABASE_ROLE does not go with PGBOUNCER: let DATABASE_URL sign in as the role.")
+    _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "assume_role": DATABASE_ROLE}
 DATABASES = {
     "default": {
-        **dj_database_url.parse(DATABASE_URL or "postgresql://localhost/countersign"),
+        **_database,
         # Connections belong to the threads of core.bridge, which are as many as WEB_THREADS and live as long as
         # the process, so they may be kept: one thread, one connection, found dead without a query.
         "CONN_MAX_AGE": None,
@@ -280,7 +287,10 @@ CELERY_TASK_DEFAULT_QUEUE = "runs"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_RESULT_EXPIRES = None  # nothing is kept that would have to be cleaned up
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"  # agents have schedules of their own
-CELERY_BEAT_SCHEDULE = {"housekeep": {"task": "chat.housekeep", "schedule": timedelta(hours=1)}}
+CELERY_BEAT_SCHEDULE = {
+    "housekeep": {"task": "chat.housekeep", "schedule": timedelta(hours=1)},
+    "sign heads": {"task": "approvals.sign_heads", "schedule": timedelta(minutes=1)},
+}
 
 # The run: who holds it, how long, how often. All times are the database's.
 RUN_LEASE_SECONDS = env.seconds("RUN_LEASE_SECONDS", 8.0, low=1)
