@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
+from django.db import transaction
 
 from accounts import limits
+from accounts.models import User
+from accounts.services import login
 from core.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -24,13 +27,20 @@ class LoginForm(AuthenticationForm):
     """Unfold's form, with the counters that the API's sign-in uses."""
 
     def clean(self) -> dict[str, Any]:
-        """The person; raises ValidationError where they are not known, or tried too often."""
+        """The person; raises ValidationError where they are not known, or tried too often. Either is recorded."""
         assert self.request is not None  # the admin's view gives it
         limit, email = settings.LIMITS["login"], self.cleaned_data.get("username", "")
         account = hashlib.sha256(email.strip().lower().encode()).hexdigest()
         self._count(f"ip:{limits.address(self.request)}", limit * TRIES_OF_AN_ADDRESS)
         self._count(f"account:{account}", limit)
-        return super().clean()
+        try:
+            cleaned: dict[str, Any] = super().clean()
+        except forms.ValidationError:
+            login.record_failure(User.objects.filter(email=email.strip().lower()).first(), via="admin")
+            raise
+        with transaction.atomic():
+            login.record_success(self.get_user(), via="admin")
+        return cleaned
 
     def _count(self, who: str, limit: int) -> None:
         try:

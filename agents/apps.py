@@ -1,7 +1,11 @@
 """Wiring of the agents app."""
 
+from uuid import UUID
+
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
+
+from approvals import directory
 
 
 class AgentsConfig(AppConfig):
@@ -15,5 +19,13 @@ class AgentsConfig(AppConfig):
         from agents.services import schedules  # noqa: PLC0415  likewise
 
         schedules.connect()
+        directory.register(_id_of)
 
         autodiscover_modules("tools")
+
+
+def _id_of(workspace_id: UUID, slug: str) -> UUID | None:
+    """The id of a workspace's agent."""
+    from agents.models import Agent  # noqa: PLC0415  models must be there before it is imported
+
+    return Agent.objects.filter(workspace=workspace_id, slug=slug).values_list("pk", flat=True).first()

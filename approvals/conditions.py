@@ -74,11 +74,13 @@ def hold(expressions: Collection[str], call: Call) -> dict[str, bool | None]:
     Each may cost an equal share, so that it does not matter in which order they come.
     """
     neither: dict[str, bool | None] = dict.fromkeys(expressions)
+    if not neither:
+        return neither
     try:
         size, longest = len(digest.canonical(call.arguments)), _most_items(call.arguments)
     except Invalid:
         return neither
-    if not neither or size > LARGEST:
+    if size > LARGEST:
         return neither
     given, share = variables(call), MOST_STEPS // len(neither)
     return {expression: _evaluated(expression, given, size, longest, share) for expression in neither}
@@ -125,7 +127,7 @@ def _compiled(expression: str) -> Condition:
         program=program,
         length=len(expression),
         growth=1 + text.tokens.count("+"),
-        written=6 + text.tokens.count(","),
+        written=len(NAMES) + text.tokens.count(","),
         loops=text.loops,
         inward=text.loops > 0 and not text.outward,
         repeats=prod(text.repeats),

@@ -24,7 +24,7 @@ _HIDDEN = re.compile(r"\\[xXuU0-7]")  # an escape of CEL's own, behind which any
 class Text:
     """An expression, read from left to right.
 
-    `patterns_unread` says that a pattern is not written out plainly, `outward` that loops look at more than their items.
+    `patterns_unread` says that a pattern is not written out plainly; `outward`, that loops see more than their items.
     """
 
     def __init__(self, expression: str) -> None:

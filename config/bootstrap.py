@@ -20,6 +20,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Commands that ask no server anything; `up` starts its own.
 SERVERLESS = {"check", "collectstatic", "diffsettings", "findstatic", "help", "spectacular", "up", "version"}
 
+# Commands that need more than the role which serves: they change the schema, or the audit log's keep.
+OWNERS = {"audit", "migrate", "prepare", "flush", "sqlflush", "dbshell"}
+EMBEDDED_ROLE = "countersign_app"
+
 
 def data_dir() -> Path:
     """DATA_DIR, made if it is not there and named in the environment by its full path; raises OSError."""
@@ -52,6 +56,8 @@ def embedded_servers(folder: Path) -> tuple[Path, list[embedded.Server]]:
     place = embedded_home.find(folder)
     if unset("DATABASE_URL"):
         os.environ["DATABASE_URL"] = place.database_url
+        if unset("DATABASE_ROLE"):
+            os.environ["DATABASE_ROLE"] = EMBEDDED_ROLE
         servers.append(embedded.postgres(place))
     if unset("REDIS_URL"):
         os.environ["REDIS_URL"] = place.redis_url
@@ -96,6 +102,8 @@ def _wait_for(servers: list[embedded.Server]) -> None:
 def django_command(argv: list[str]) -> Iterator[None]:
     """What a `manage.py` command needs; exits with a message where it cannot be had."""
     command = argv[1] if len(argv) > 1 else "help"
+    if command in OWNERS:
+        os.environ["DATABASE_AS_OWNER"] = "1"
     try:
         if command in SERVERLESS or command.startswith("-"):
             secret_key(data_dir())

@@ -38,7 +38,13 @@ def is_done(folder: Path, base_url: str) -> bool:
 
 
 def _state(base_url: str) -> str:
-    parts = (static_state(), base_url, os.environ["DATABASE_URL"], *map(str, _migrations()))
+    parts = (
+        static_state(),
+        base_url,
+        os.environ["DATABASE_URL"],
+        os.environ.get("DATABASE_ROLE", ""),
+        *map(str, _migrations()),
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -34,8 +34,8 @@ def person(user_id: UUID, *, label: str, key: str = "") -> Who:
 class Entry:
     """One thing that happened. `type` is a name of approvals/events.py, `target` the kind and id of what it was about.
 
-    `data` is what may have to be erased one day. Secrets in it are replaced by keyed hashes: those under a telling name,
-    those that look like one, and every `core.sealed.Secret`.
+    `data` is what may have to be erased one day. Secrets in it are replaced by keyed hashes: those under a telling
+    name, those that look like one, and every `core.sealed.Secret`.
     """
 
     type: str

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
+from accounts.admin import scope
 from accounts.admin.base import RecordAdmin, RelatedFilter, ScopedAdmin, badge, on_page
 from accounts.admin.forms import ScopedForm
 from accounts.models import ApiKey, IdempotentRequest
@@ -69,7 +70,7 @@ class ApiKeyAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Make the key; raises what does not fit together."""
         given = form.cleaned_data
-        made, text = keys.create(**{name: given[name] for name in self.add_fields})
+        made, text = keys.create(**{name: given[name] for name in self.add_fields}, by=scope.user(request))
         obj.pk = made.pk
         obj.refresh_from_db()
         request.key_text = text  # type: ignore[attr-defined]
@@ -85,7 +86,9 @@ class ApiKeyAdmin(ScopedAdmin):
         form = RotationForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                made, text = keys.rotate(key, grace=datetime.timedelta(hours=form.cleaned_data["grace"]))
+                made, text = keys.rotate(
+                    key, grace=datetime.timedelta(hours=form.cleaned_data["grace"]), by=scope.user(request)
+                )
             except DomainError as error:
                 return self._refused(request, key, error)
             self.log_change(request, key, f"Rotated to {made.public_id}.")
@@ -122,7 +125,7 @@ class ApiKeyAdmin(ScopedAdmin):
         return "rotated" if key.rotated_to_id else "active"
 
     def _revoke(self, request: HttpRequest, key: ApiKey) -> None:
-        keys.revoke(key)
+        keys.revoke(key, by=scope.user(request))
         self.log_change(request, key, "Revoked.")
 
     def _show_once(self, request: HttpRequest, key: ApiKey, text: str) -> HttpResponse:

@@ -244,7 +244,7 @@ class MembershipAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Change the role, or add the person; raises what the services refuse."""
         if change:
-            members.change_role(Membership.objects.get(pk=obj.pk), form.cleaned_data["role"])
+            members.change_role(Membership.objects.get(pk=obj.pk), form.cleaned_data["role"], by=scope.user(request))
             return
         given = form.cleaned_data
         made = members.add(
@@ -253,13 +253,14 @@ class MembershipAdmin(ScopedAdmin):
             role=given["role"],
             name=given["name"],
             password=given["password"] or None,
+            by=scope.user(request),
         )
         obj.pk = made.pk
         obj.refresh_from_db()
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """End the membership; raises LastAdmin."""
-        members.remove(obj)
+        members.remove(obj, by=scope.user(request))
 
     @admin.display(description="Person", ordering="user__email")
     def person(self, membership: Membership) -> str:

@@ -45,14 +45,19 @@ def reads(request: HttpRequest) -> bool:
     return holds(request, *READERS)
 
 
+def user(request: HttpRequest) -> User:
+    """The person who is signed in; raises PermissionDenied where nobody is."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
+
+
 def actor(request: HttpRequest, workspace: Workspace) -> Actor:
     """The person as services know them in this workspace; raises PermissionDenied where they have no role there."""
-    user = request.user
-    if not isinstance(user, User):
-        raise PermissionDenied
-    membership = Membership.objects.filter(workspace=workspace, user=user).first()
+    person = user(request)
+    membership = Membership.objects.filter(workspace=workspace, user=person).first()
     if sees_all(request):
-        membership = Membership(workspace=workspace, user=user, role=Role.ADMIN)  # not stored: an operator's visit
+        membership = Membership(workspace=workspace, user=person, role=Role.ADMIN)  # not stored: an operator's visit
     if membership is None:
         raise PermissionDenied
-    return Actor(user=user, workspace=workspace, membership=membership)
+    return Actor(user=person, workspace=workspace, membership=membership)

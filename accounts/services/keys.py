@@ -7,6 +7,7 @@ the SHA-256 is kept, and a CRC-32 by which a mistyped key is refused before any 
 import datetime
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import zlib
@@ -18,10 +19,14 @@ from urllib.parse import urlsplit
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Least, Now
+from redis.exceptions import RedisError
 
 from accounts.models import Actor, ApiKey, KeyKind, KeyMode, Membership, User, Workspace
 from accounts.services import callers
+from core import ledger, valkey
 from core.errors import Conflict, Invalid, Unauthorized
+
+log = logging.getLogger(__name__)
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ID_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 12, 32, 6
@@ -85,8 +90,12 @@ def create(
     scopes: Sequence[str] = (),
     origins: Sequence[str] = (),
     expires_at: datetime.datetime | None = None,
+    by: User | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its text, which cannot be had again; raises Invalid for what does not fit together."""
+    """A new key and its text, which cannot be had again; raises Invalid for what does not fit together.
+
+    `by` is who makes it; None where that is a command.
+    """
     prefix = _prefix(kind, mode)
     if not 0 < len(name) <= 200:
         raise Invalid.field("name", "from 1 to 200 characters")
@@ -99,18 +108,20 @@ def create(
         raise Invalid.field("user", "is no member of the workspace")
     public_id, secret = _random(ID_LENGTH), _random(SECRET_LENGTH)
     body = f"{prefix}{public_id}_{secret}"
-    key = ApiKey.objects.create(
-        workspace=workspace,
-        user=user,
-        name=name,
-        kind=kind,
-        mode=mode,
-        public_id=public_id,
-        secret_hash=_hash(secret),
-        scopes=sorted(set(scopes)),
-        origins=sorted({origin_of(origin) for origin in origins}),
-        expires_at=expires_at,
-    )
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            workspace=workspace,
+            user=user,
+            name=name,
+            kind=kind,
+            mode=mode,
+            public_id=public_id,
+            secret_hash=_hash(secret),
+            scopes=sorted(set(scopes)),
+            origins=sorted({origin_of(origin) for origin in origins}),
+            expires_at=expires_at,
+        )
+        _record_change("key.created", key, by)
     return key, body + _checksum(body)
 
 
@@ -125,10 +136,13 @@ def verify(text: str) -> Actor:
         raise KeyRefused
     key = holder.key
     right = hmac.compare_digest(secret_hash, bytes(key.secret_hash))
-    if not right or (key.kind, key.mode) != (parsed.kind, parsed.mode) or not _active(key, holder.now):
+    if not right or (key.kind, key.mode) != (parsed.kind, parsed.mode):
+        raise KeyRefused
+    if not _active(key, holder.now):
+        _record_refusal(key)
         raise KeyRefused
     if key.last_used_at is None or holder.now - key.last_used_at > USE_RECORDED_EVERY:
-        _record_use(key)
+        _record_use(key, holder.now)
     return holder.actor
 
 
@@ -139,7 +153,7 @@ def still_good(public_id: str) -> Actor | None:
 
 
 @transaction.atomic
-def rotate(key: ApiKey, *, grace: timedelta) -> tuple[ApiKey, str]:
+def rotate(key: ApiKey, *, grace: timedelta, by: User | None = None) -> tuple[ApiKey, str]:
     """A successor and its text; the old key works until the grace ends. Raises NotRotatable."""
     successor, text = create(
         workspace=key.workspace,
@@ -150,6 +164,7 @@ def rotate(key: ApiKey, *, grace: timedelta) -> tuple[ApiKey, str]:
         scopes=key.scopes,
         origins=key.origins,
         expires_at=key.expires_at,
+        by=by,
     )
     active = Q(expires_at=None) | Q(expires_at__gt=Now())
     rotated = ApiKey.objects.filter(active, pk=key.pk, revoked_at=None, rotated_to=None).update(
@@ -159,12 +174,15 @@ def rotate(key: ApiKey, *, grace: timedelta) -> tuple[ApiKey, str]:
     if not rotated:
         raise NotRotatable
     key.refresh_from_db(fields=["rotated_to", "expires_at"])
+    _record_change("key.rotated", key, by, successor=successor.public_id, until=key.expires_at)
     return successor, text
 
 
-def revoke(key: ApiKey) -> None:
+@transaction.atomic
+def revoke(key: ApiKey, *, by: User | None = None) -> None:
     """End the key at once; a second time changes nothing."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=Now())
+    if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=Now()):
+        _record_change("key.revoked", key, by)
     key.refresh_from_db(fields=["revoked_at"])
 
 
@@ -195,10 +213,39 @@ def _active(key: ApiKey, now: datetime.datetime) -> bool:
     return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
 
 
-def _record_use(key: ApiKey) -> None:
-    """Note the use, once a minute whatever the number of requests."""
+@transaction.atomic
+def _record_use(key: ApiKey, now: datetime.datetime) -> None:
+    """Note the use, once a minute whatever the number of requests; the day's first is told to the audit log."""
     stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - USE_RECORDED_EVERY)
-    ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=Now())
+    noted = ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=Now())
+    if noted and (key.last_used_at is None or key.last_used_at.date() < now.date()):
+        ledger.record(_entry("key.used", key, _holder(key)))
+
+
+def _record_refusal(key: ApiKey) -> None:
+    """Tell the audit log that an ended key was shown, once a minute: its program may try without end."""
+    try:
+        if not valkey.quick().set(f"refused:{key.public_id}", "1", nx=True, ex=int(USE_RECORDED_EVERY.total_seconds())):
+            return
+    except RedisError:
+        log.warning("each refusal of a key is recorded while Valkey is away")
+    with transaction.atomic():
+        ledger.record(_entry("key.refused", key, _holder(key)))
+
+
+def _record_change(type: str, key: ApiKey, by: User | None, **more: object) -> None:
+    who = ledger.person(by.pk, label=by.email) if by else ledger.SYSTEM
+    about = {"name": key.name, "kind": key.kind, "mode": key.mode, "scopes": key.scopes, "origins": key.origins}
+    ledger.record(_entry(type, key, who, **about, expires_at=key.expires_at, of=key.user.email, **more))
+
+
+def _holder(key: ApiKey) -> ledger.Who:
+    return ledger.person(key.user_id, label=key.user.email, key=key.public_id)
+
+
+def _entry(type: str, key: ApiKey, who: ledger.Who, **data: object) -> ledger.Entry:
+    told = {"public_id": key.public_id, **data}
+    return ledger.Entry(type=type, workspace_id=key.workspace_id, who=who, target=("key", key.pk), data=told)
 
 
 def _random(length: int) -> str:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.hashers import check_password, make_password
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -15,7 +16,7 @@ from rest_framework_simplejwt.utils import aware_utcnow, datetime_to_epoch
 
 from accounts.models import Actor, Membership, User
 from accounts.services import callers
-from core import valkey
+from core import ids, ledger, valkey
 from core.errors import Unauthorized
 
 log = logging.getLogger(__name__)
@@ -51,17 +52,52 @@ class Tokens:
 def sign_in(email: str, password: str, *, workspace: str = "") -> Tokens:
     """Tokens for the person in the workspace (its id or slug; their first one if empty). Raises LoginFailed.
 
-    An unknown address costs the same work as a wrong password and is answered alike.
+    An unknown address costs the same work as a wrong password and is answered alike, and both are recorded.
     """
     user = User.objects.filter(email=email.strip().lower()).first()
     known = user.check_password(password) if user else check_password(password, make_password(None))
     membership = _membership(user, workspace) if user and known and user.is_active else None
     if user is None or membership is None:
-        log.warning("login failed", extra={"account": str(user.pk) if user else None})
+        record_failure(user, workspace=workspace, via="api")
         raise LoginFailed
-    User.objects.filter(pk=user.pk).update(last_login=Now())
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(last_login=Now())
+        record_success(user, membership.workspace_id, via="api")
     log.info("login", extra={"actor": str(user.pk), "workspace": str(membership.workspace_id)})
     return _issue(Actor(user, membership.workspace, membership), typed_at=datetime_to_epoch(aware_utcnow()))
+
+
+def record_success(user: User, workspace_id: UUID | None = None, *, via: str) -> None:
+    """Tell the audit log of a sign-in, in the transaction at hand; `via` is the door.
+
+    Where it opens no one workspace, it stands in the person's first.
+    """
+    _record("login.succeeded", user, workspace_id or _home(user, ""), via)
+
+
+def record_failure(user: User | None, *, workspace: str = "", via: str) -> None:
+    """Tell the audit log of a sign-in that failed, in a transaction of its own.
+
+    It stands in the workspace that was tried, or else in the person's first. What was typed as the address of nobody
+    may be a password: it is not kept. An unknown person costs the same work.
+    """
+    log.warning("login failed", extra={"account": str(user.pk) if user else None})
+    with transaction.atomic():
+        _record("login.failed", user, _home(user, workspace), via)
+
+
+def _record(type: str, user: User | None, workspace_id: UUID, via: str) -> None:
+    who = ledger.person(user.pk, label=user.email) if user else ledger.SYSTEM
+    target = ("person", user.pk) if user else None
+    ledger.record(ledger.Entry(type=type, workspace_id=workspace_id, who=who, target=target, data={"via": via}))
+
+
+def _home(user: User | None, workspace: str) -> UUID:
+    """The workspace whose log tells of the person: the named one of theirs, their first, or the installation."""
+    theirs = Membership.objects.filter(user=user.pk if user else ids.new()).order_by("created_at")
+    places = {str(pk): slug for pk, slug in theirs.values_list("workspace_id", "workspace__slug")}
+    named = [pk for pk, slug in places.items() if workspace in (pk, slug)]
+    return UUID(next(iter(named or places), str(ledger.INSTALLATION)))
 
 
 def renew(refresh: str) -> Tokens:

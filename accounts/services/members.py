@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from accounts.models import Membership, Role, Tier, User, Workspace
+from core import ledger
 from core.errors import Conflict, Invalid
 
 
@@ -31,8 +32,8 @@ class SlugTaken(Conflict):
     default_detail = "Another workspace has this short name."
 
 
-def create_workspace(name: str, *, slug: str = "", tier: str = Tier.SELF_HOSTED) -> Workspace:
-    """A new workspace; raises Invalid or SlugTaken."""
+def create_workspace(name: str, *, slug: str = "", tier: str = Tier.SELF_HOSTED, by: User | None = None) -> Workspace:
+    """A new workspace; raises Invalid or SlugTaken. `by` is who makes it, here as below; None: a command."""
     slug = slug or slugify(name)[:60]
     if not name.strip() or not slug:
         raise Invalid.field("name", "a workspace has a name")
@@ -40,14 +41,31 @@ def create_workspace(name: str, *, slug: str = "", tier: str = Tier.SELF_HOSTED)
         raise Invalid.field("tier", f"one of {', '.join(Tier.values)}")
     try:
         with transaction.atomic():
-            return Workspace.objects.create(name=name, slug=slug, tier=tier)
+            made = Workspace.objects.create(name=name, slug=slug, tier=tier)
+            told = {"name": name, "slug": slug, "tier": tier}
+            ledger.record(
+                ledger.Entry(
+                    type="workspace.created",
+                    workspace_id=made.pk,
+                    who=_who(by),
+                    target=("workspace", made.pk),
+                    data=told,
+                )
+            )
+            return made
     except IntegrityError:
         raise SlugTaken from None
 
 
 @transaction.atomic
 def add(
-    workspace: Workspace, email: str, *, role: str = Role.MEMBER, name: str = "", password: str | None = None
+    workspace: Workspace,
+    email: str,
+    *,
+    role: str = Role.MEMBER,
+    name: str = "",
+    password: str | None = None,
+    by: User | None = None,
 ) -> Membership:
     """Make the person a member, and an account for who has none; raises Invalid or AlreadyMember.
 
@@ -65,25 +83,32 @@ def add(
     membership, new = Membership.objects.get_or_create(workspace=workspace, user=user, defaults={"role": role})
     if not new:
         raise AlreadyMember
+    _record("member.added", membership, by, after=role)
     return membership
 
 
 @transaction.atomic
-def change_role(membership: Membership, role: str) -> None:
+def change_role(membership: Membership, role: str, *, by: User | None = None) -> None:
     """Give the member another role; raises Invalid or LastAdmin."""
     _check_role(role)
     if role != Role.ADMIN:
         _keep_an_admin(membership)
-    Membership.objects.filter(pk=membership.pk).update(role=role)
+    before = Membership.objects.select_for_update().filter(pk=membership.pk).values_list("role", flat=True).first()
+    changed = Membership.objects.filter(pk=membership.pk).exclude(role=role).update(role=role)
     membership.role = role
+    if changed:
+        _record("member.changed", membership, by, before=before, after=role)
 
 
 @transaction.atomic
-def remove(membership: Membership) -> None:
+def remove(membership: Membership, *, by: User | None = None) -> None:
     """End the membership, and with it the person's keys and tokens here; raises LastAdmin."""
     _keep_an_admin(membership)
-    membership.user.keys.filter(workspace=membership.workspace).delete()
-    membership.delete()
+    theirs = membership.user.keys.filter(workspace=membership.workspace)
+    ended = sorted(theirs.values_list("public_id", flat=True))
+    theirs.delete()
+    if Membership.objects.filter(pk=membership.pk).delete()[0]:
+        _record("member.removed", membership, by, before=membership.role, keys=ended)
 
 
 def prefer_model(membership: Membership, model: str) -> None:
@@ -92,6 +117,22 @@ def prefer_model(membership: Membership, model: str) -> None:
         raise Invalid.field("model", "at most 200 characters")
     Membership.objects.filter(pk=membership.pk).update(preferred_model=model)
     membership.preferred_model = model
+
+
+def _record(type: str, membership: Membership, by: User | None, **told: object) -> None:
+    ledger.record(
+        ledger.Entry(
+            type=type,
+            workspace_id=membership.workspace_id,
+            who=_who(by),
+            target=("person", membership.user_id),
+            data={"email": membership.user.email, **told},
+        )
+    )
+
+
+def _who(by: User | None) -> ledger.Who:
+    return ledger.person(by.pk, label=by.email) if by else ledger.SYSTEM
 
 
 def _check_role(role: str) -> None:

@@ -22,6 +22,7 @@ from approvals.models import Approval, ApprovalStatus, Risk
 from approvals.services import approvals, rights
 from approvals.services.admission import DigestMismatch
 from approvals.services.deciding import EditNotAllowed
+from approvals.terms import terms_of
 from core import digest
 from core.errors import DomainError
 
@@ -126,7 +127,7 @@ class ApprovalAdmin(RecordAdmin):
             raise PermissionDenied
         first = {"digest": approval.digest, "arguments": shown.pretty(approval.arguments)}
         form = ArgumentsForm(request.POST if request.method == "POST" else None, initial=first)
-        ballot = BallotForm(approval, request.POST if "decision" in request.POST else None)
+        ballot = BallotForm(approval, request.POST if "decision" in request.POST else None, edits=True)
         context: dict[str, Any] = {"approval": approval, "form": form, "ballot": ballot}
         status = 400 if form.is_bound and not form.is_valid() else 200
         if form.is_bound and form.is_valid():
@@ -139,6 +140,7 @@ class ApprovalAdmin(RecordAdmin):
                 revision = _tried(approval, actor, form)
                 context |= {"revision": revision, "checked": digest.hexdigest(arguments)}
                 context["changes"] = standing.changes(approval.arguments, revision.arguments)
+                context["terms"] = terms_of(revision.ask) if revision.ask else approval.terms
             except DomainError as error:
                 form.add_error(None, shown.visible_line(deciding.told(error)))
                 status = error.status

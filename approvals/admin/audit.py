@@ -4,25 +4,29 @@ import json
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter
-from django.db.models import JSONField, OuterRef, Subquery
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
-from django.http import HttpRequest
-from django.urls import reverse
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, Func, OuterRef, Subquery, TextField, Value
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from accounts.admin import scope
 from accounts.admin.base import RecordAdmin, RelatedFilter, SinceFilter, badge
 from accounts.models import User, Workspace
 from approvals import shown
+from approvals.admin import chains
 from approvals.events import EVENTS
 from approvals.models import ActorKind, AuditEvent, AuditPayload, AuditSeal
-from approvals.services.audit import commit_to
+from approvals.services import proving
+from approvals.services.audit import commit_to, person
 from core.ledger import INSTALLATION
 
 KINDS = {ActorKind.AGENT.label: "info", ActorKind.SYSTEM.label: "warning"}
+ACTOR = r'"actor":("(?:[^"\\]|\\.)*")'  # in a payload, which need not be JSON any more where somebody changed it
+MOST_CHAINS = 10  # shown above the list
 PLACES = ("session_id", "agent_id", "actor_id", "target_id")  # where an id may stand, each with an index
 
 
@@ -61,9 +65,59 @@ class AuditEventAdmin(RecordAdmin):
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["countersign/approvals.css"]}
 
+    list_before_template = "approvals/chains.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """The pages of the whole log, before Django's own."""
+        wrap = self.admin_site.admin_view
+        own = {"verify": self.verify_view, "export": self.export_view}
+        routes = [path(f"{name}/", wrap(view), name=f"approvals_auditevent_{name}") for name, view in own.items()]
+        return [*routes, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list, below how the chains stand."""
+        held = self._workspaces(request)[:MOST_CHAINS] if scope.reads(request) else []
+        context = {"chains": chains.shown(Workspace.objects.filter(pk__in=[row.pk for row in held]))}
+        found: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **context})
+        return found
+
+    def verify_view(self, request: HttpRequest) -> HttpResponse:
+        """Begin to look whether a chain is whole."""
+        back = HttpResponseRedirect(reverse("admin:approvals_auditevent_changelist"))
+        if request.method == "POST":
+            begun = chains.verify(self._named(request).pk)
+            messages.info(request, "It is being looked at; load the page again." if begun else "It is being looked at.")
+        return back
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """A workspace's whole log as a file; that it was taken is logged."""
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse("admin:approvals_auditevent_changelist"))
+        workspace = self._named(request)
+        lines = proving.export(workspace.pk, by=person(scope.actor(request, workspace)))
+        response = StreamingHttpResponse(chains.export(lines), content_type="application/jsonl")
+        response["Content-Disposition"] = f'attachment; filename="audit-{workspace.slug}.jsonl"'
+        return response
+
+    def _workspaces(self, request: HttpRequest) -> Any:
+        """The workspaces whose log the person may read."""
+        rows = Workspace.objects.order_by("name")
+        return rows if scope.sees_all(request) else rows.filter(pk__in=scope.workspaces(request, *scope.READERS))
+
+    def _named(self, request: HttpRequest) -> Workspace:
+        """The workspace that a form names; raises PermissionDenied for one whose log is not the person's to read."""
+        try:
+            wanted = UUID(request.POST.get("workspace", ""))
+        except ValueError:
+            raise PermissionDenied from None
+        found: Workspace | None = self._workspaces(request).filter(pk=wanted).first()
+        if found is None:
+            raise PermissionDenied
+        return found
+
     def get_queryset(self, request: HttpRequest) -> Any:
         """The events, with who did it as the payload names them, and the workspace's name if it is still there."""
-        actor = KeyTextTransform("actor", Cast("payload__data", JSONField()))
+        actor = Func(F("payload__data"), Value(ACTOR), function="substring", output_field=TextField())
         home = Workspace.objects.filter(pk=OuterRef("workspace_id")).values("name")
         return super().get_queryset(request).annotate(actor=actor, home_name=Subquery(home))
 
@@ -118,7 +172,11 @@ class AuditEventAdmin(RecordAdmin):
     @admin.display(description="Who")
     def who(self, event: Any) -> str:
         """Who did it, as they were named then."""
-        return shown.visible_line(event.actor or (event.actor_id and str(event.actor_id)[:8]) or "-")
+        try:
+            name = json.loads(event.actor or '""')
+        except ValueError:  # somebody changed it; `proof` says so
+            name = event.actor
+        return shown.visible_line(name or (event.actor_id and str(event.actor_id)[:8]) or "-")
 
     @badge("Kind", KINDS)
     def kind_badge(self, event: AuditEvent) -> str:

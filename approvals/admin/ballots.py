@@ -69,7 +69,7 @@ class BallotForm(forms.Form):
     certain = forms.BooleanField(
         required=False,
         label="I have read the arguments, and know that this cannot be taken back",
-        widget=UnfoldBooleanWidget,
+        widget=UnfoldBooleanWidget({"required": True}),  # said by the browser, of the buttons that approve
     )
     remember = forms.BooleanField(
         required=False, label="Approve the same call in this conversation for a while", widget=UnfoldBooleanWidget
@@ -94,14 +94,17 @@ class BallotForm(forms.Form):
         widget=UnfoldAdminIntegerFieldWidget,
     )
 
-    def __init__(self, approval: Approval, data: Any = None) -> None:
+    def __init__(self, approval: Approval, data: Any = None, *, edits: bool = False) -> None:
         super().__init__(data, initial={"digest": approval.digest}, auto_id="ballot-%s")
         self.approval, terms = approval, approval.terms
-        if not (terms["fresh_password"] or approval.workspace.break_glass):
+        # Edited arguments may be asked about on other terms, of which a password can be one.
+        if not (edits or terms["fresh_password"] or approval.workspace.break_glass):
             del self.fields["password"]
         if approval.risk != Risk.DESTRUCTIVE:
             del self.fields["certain"]
-        remembers = terms["may_remember"] and terms["quorum_approve"] == 1 and approval.session_id is not None
+        remembers = (
+            not edits and terms["may_remember"] and terms["quorum_approve"] == 1 and approval.session_id is not None
+        )
         if remembers:
             names: Any = self.fields["remember_arguments"]
             names.choices = [(name, name) for name in approval.arguments]

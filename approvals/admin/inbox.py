@@ -43,7 +43,7 @@ class LotForm(forms.Form):
     certain = forms.BooleanField(
         required=False,
         label="I have read the arguments of each, and know that this cannot be taken back",
-        widget=UnfoldBooleanWidget,
+        widget=UnfoldBooleanWidget({"required": True}),
     )
 
     def __init__(self, rows: list[Approval], decision: Decision, data: Any = None) -> None:

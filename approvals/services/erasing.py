@@ -8,7 +8,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from accounts.models import User
-from approvals.models import AuditEvent, OutboxItem
+from approvals.models import OutboxItem
 from approvals.services import audit, chain
 from core import digest
 from core.ledger import SYSTEM, Entry, Who
@@ -56,9 +56,7 @@ def _erase_in(workspace_id: UUID, person_id: UUID, email: str | None, by: Who) -
     if events or erased.notices:
         named = digest.hexdigest([str(event_id) for event_id in events])
         told = {"events": len(events), "notices": erased.notices, "events_digest": named}
-        audit.record(
-            Entry(type=KEPT, workspace_id=workspace_id, who=by, target=("person", person_id), data=told)
-        )
+        audit.record(Entry(type=KEPT, workspace_id=workspace_id, who=by, target=("person", person_id), data=told))
     return erased
 
 

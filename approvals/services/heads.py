@@ -1,6 +1,6 @@
 """The ends of the chains, signed and put where the database's owner cannot reach them.
 
-A chain alone cannot show that its tail was cut or that all of it was written anew: the heads that were told outside can.
+A chain alone cannot show that its tail was cut or that all of it was written anew: heads that were told outside can.
 """
 
 import base64
@@ -153,9 +153,7 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 def _signed(workspace_id: UUID, seq: int, hash: bytes, at: datetime) -> Head:
     key, hash = _private_key(), bytes(hash)
-    return Head(
-        workspace_id, seq, hash, at, key_id(key.public_key()), key.sign(_message(workspace_id, seq, hash, at))
-    )
+    return Head(workspace_id, seq, hash, at, key_id(key.public_key()), key.sign(_message(workspace_id, seq, hash, at)))
 
 
 def _message(workspace_id: UUID, seq: int, hash: bytes, at: datetime) -> bytes:

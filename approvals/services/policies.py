@@ -82,13 +82,12 @@ def delete(policy: Policy, *, by: Actor) -> PolicyVersion:
     return apply([Draft(policy=policy, remove=True)], by=by)
 
 
-def apply(drafts: Sequence[Draft], *, by: Actor, least: Role = Role.ADMIN) -> PolicyVersion:
+def apply(drafts: Sequence[Draft], *, by: Actor) -> PolicyVersion:
     """Make changes, all or none, as the workspace's next version; after the commit supersede what is judged otherwise.
 
-    Raises MayNotRule for who is neither an admin nor of the role `least`, UnknownPolicy, PolicyNameTaken, or Invalid
-    for a rule that could not hold.
+    Raises MayNotRule for who is no admin, UnknownPolicy, PolicyNameTaken, or Invalid for a rule that could not hold.
     """
-    if not by.may(least):
+    if not by.may(Role.ADMIN):
         raise MayNotRule
     with transaction.atomic():
         workspace_id = Workspace.objects.select_for_update(no_key=True).get(pk=by.workspace.pk).pk

@@ -101,9 +101,8 @@ def _chains(told: Sequence[Head]) -> list[UUID]:
 
 def _check_chain(workspace_id: UUID, report: Report, progress: Callable[[int], None]) -> None:
     """Walk the chain to its end, or to the first place that is not as it was written."""
-    previous, expected, erased = chain.START, 0, 0
-    for seq, stored, frame, payload in _rows(workspace_id):
-        expected += 1
+    previous, erased = chain.START, 0
+    for expected, (seq, stored, frame, payload) in enumerate(_rows(workspace_id), start=1):
         if seq != expected:
             report.faults.append(Fault(workspace_id, expected, "Nothing has this place in the chain."))
             return

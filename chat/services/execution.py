@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from approvals.rules import Allow, Ask
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Func, Value
@@ -19,7 +18,9 @@ from agents.tools import registry
 from agents.tools.registry import Context
 from approvals import rules
 from approvals.models import Approval
+from approvals.rules import Allow, Ask
 from approvals.services import approvals, audit, policies
+from approvals.terms import asked_alike
 from chat.bells import ring_action
 from chat.models import Action, ActionState
 from chat.services import actions, gate
@@ -98,14 +99,16 @@ def refusal(action: Action) -> str:
         return code
     if gate.digest_of(action) != action.digest:
         return "digest_mismatch"
+    held = policies.current(action.workspace_id)
+    call = gate.call_of(origin, action.tool, spec.risk, action.arguments)
+    verdict = rules.judge(call, held)
     if action.approval_id:
         approval = Approval.objects.filter(pk=action.approval_id).first()
         if approval is None or approval.digest != action.digest or not approvals.still_holds(approval):
             return "approval_not_valid"
-    held = policies.current(action.workspace_id)
-    verdict = rules.judge(gate.call_of(origin, action.tool, spec.risk, action.arguments), held)
-    countersigned = action.approval_id is not None or action.grant_id is not None
-    if isinstance(verdict, Allow) or (isinstance(verdict, Ask) and countersigned):
+        alike = held.version == approval.policy_version or asked_alike(call, held, approval.terms)
+        return "" if alike or isinstance(verdict, Allow) else "policy_changed"
+    if isinstance(verdict, Allow) or (isinstance(verdict, Ask) and action.grant_id is not None):
         return ""
     return "policy_changed"
 

@@ -52,6 +52,8 @@ def propose(step: Step) -> list[Asked] | None:
             waiting = _store(run, step, dict(zip(keys, judged, strict=True)), held.version)
             faults.reach("step.before_commit")
         faults.reach("step.committed")
+        if waiting and policies.current(run.workspace_id).version != held.version:
+            policies.rejudge(run.workspace_id, agent_id=run.agent_id)  # the rules changed while this was stored
         return waiting
 
 

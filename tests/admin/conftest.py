@@ -101,6 +101,7 @@ def _countersigned(run: Run, name: str) -> list[Model]:
     group = Group.objects.create(workspace=workspace, name=f"{name} group {HOSTILE}")
     group.members.add(user)
     policy = Policy.objects.create(workspace=workspace, name=f"{name} policy {HOSTILE}", tool=f"{name}_*")
+    policy.approver_groups.add(group)
     rules = [snapshots.write(policy, groups=[group.pk], people=[])]
     version = PolicyVersion.objects.create(workspace=workspace, version=1, rules=rules, author=user)
     action = Action.objects.create(

@@ -101,7 +101,10 @@ def test_requests_of_an_agent_that_may_do_nothing_any_more_are_superseded(
             return call(approval.workspace, agent_id=approval.agent_id, autonomy=autonomy)
 
     kinds.register(KIND, desk := Watching())
-    own, anothers = (request(desk, member, call={"agent_id": pk}) for pk in (agent.pk, ids.new()))
+    own, anothers = (
+        request(desk, member, quorum_approve=many, call={"agent_id": pk})
+        for many, pk in enumerate((agent.pk, ids.new()), 1)
+    )
     with django_capture_on_commit_callbacks(execute=True):
         switches.change_agent(agent, by=owner, enabled=False)
     assert fresh(own).status == "pending"

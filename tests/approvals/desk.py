@@ -49,10 +49,12 @@ class Desk:
         self.matters: dict[UUID, Matter] = {}
         self.heard: list[tuple[UUID, str]] = []
         self.asks: dict[str, Ask] = {}
+        self.locked: list[UUID] = []
         self._writing = threading.Lock()
 
     def lock(self, subject_id: UUID) -> None:
         """As a row above the approval would be locked."""
+        self.locked.append(subject_id)
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", [str(subject_id)])
 

@@ -7,6 +7,7 @@ import pytest
 from approvals import conditions
 from approvals.calls import Person
 from approvals.expressions import Text
+from config import bootstrap
 from core.errors import Invalid
 from tests.approvals.test_judging import NOBODY, call
 
@@ -183,3 +184,12 @@ def test_a_panic_of_the_library_says_neither_and_an_interrupt_goes_on(monkeypatc
 def test_loops_are_seen_where_they_are_and_nowhere_else(expression, loops, bound):
     text = Text(expression)
     assert (text.loops, text.bound) == (loops, bound)
+
+
+def test_the_examples_of_the_documentation_are_conditions():
+    text = (bootstrap.BASE_DIR / "docs" / "policies.md").read_text()
+    examples = text.split("```cel\n")[1].split("```")[0].splitlines()
+    assert len(examples) == 4
+    for example in examples:
+        conditions.check(example)
+    assert all(name in text for name in conditions.FUNCTIONS if not name.startswith("get"))

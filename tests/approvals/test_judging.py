@@ -194,6 +194,7 @@ def test_an_advisor_asks_for_what_is_allowed_unless_the_rule_covers_advisors():
     both = (rule("A", "allow"), rule("B", "allow", covers_advisors=True))
     assert verdict(*both, autonomy="advisor") == Allow(policy="B", covers_advisors=True)
     assert verdict(rule("Go", "allow"), autonomy="advisor", risk="read") == Allow(policy="Go")
+    assert verdict(rule("Go", "allow"), autonomy="unheard of") == Ask(policy="Go")
 
 
 def test_an_observer_does_nothing_but_read():

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Group, Role
+from approvals import kinds
 from approvals.models import Approval, ApprovalStatus, AuditEvent, Decision, Effect, Policy, PolicyVersion
 from approvals.rules import Allow, Ask, Deny
 from approvals.services import approvals, policies
@@ -17,7 +18,7 @@ from approvals.services.endings import AlreadyDecided
 from approvals.services.policies import Draft, MayNotRule, PolicyNameTaken, UnknownPolicy
 from core import ids
 from core.errors import Invalid
-from tests.approvals.desk import call, fresh, request, terms
+from tests.approvals.desk import KIND, Desk, call, fresh, request, terms
 from tests.approvals.ruling import made
 from tests.cast import person
 
@@ -140,6 +141,8 @@ def test_a_rule_of_another_workspace_is_none(owner, workspace, other_workspace):
             policies.save(policy, by=owner)
         with pytest.raises(UnknownPolicy):
             policies.delete(policy, by=owner)
+    with pytest.raises(UnknownPolicy):
+        policies.save(Policy(workspace=other_workspace, name="Smuggled", effect=Effect.ALLOW), by=owner)
     assert Policy.objects.get().workspace == other_workspace
     assert judged(workspace) == Ask()
 
@@ -311,6 +314,22 @@ def test_an_agent_alone_can_be_judged_again(desk, owner, member):
     assert (fresh(of_agent).status, fresh(of_another).status) == ("superseded", "pending")
     assert policies.rejudge(owner.workspace.pk) == 1
     assert not Approval.objects.pending().exists()
+
+
+def test_what_is_edited_in_that_moment_so_that_it_is_asked_for_stays(owner, member):
+    looked: list[Approval] = []
+
+    class Edited(Desk):
+        def call(self, approval):
+            looked.append(approval)
+            return call(approval.workspace, arguments={"service": "billing" if len(looked) == 1 else "mail"})
+
+    made(owner, effect=Effect.DENY, condition='args.service == "billing"')
+    kinds.register(KIND, desk := Edited())
+    waiting = request(desk, member)
+    assert policies.rejudge(owner.workspace.pk) == 0
+    assert fresh(waiting).status == ApprovalStatus.PENDING
+    assert policies.rejudge(owner.workspace.pk) == 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -156,6 +156,15 @@ def check_one_end(desk: Desk, asked: Approval, told: list[Any]) -> None:
     assert decided == ([now.status] if now.status in ("approved", "rejected") else [])
 
 
+@pytest.mark.parametrize("name", ["approve", "reject", "edit", "expire", "cancel", "supersede"])
+def test_whatever_ends_a_request_locks_what_stands_above_it(desk, member, managers, name):
+    asked = request(desk, member)
+    desk.locked.clear()
+    ways(asked, managers)[name]()
+    assert fresh(asked).status in ENDINGS
+    assert desk.locked == [asked.subject_id]
+
+
 @pytest.mark.parametrize("other", ["reject", "edit", "expire", "cancel", "supersede"])
 def test_an_approval_and_whatever_comes_at_the_same_instant_end_in_one_state(desk, member, managers, other):
     with crowd(2) as at_once:

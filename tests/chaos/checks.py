@@ -131,6 +131,8 @@ def never_the_requester(evidence: Evidence) -> Iterator[str]:
             yield f"approval {approval.id} was decided by its requester"
         if approval.status == "approved" and len(votes[approval.id]) < approval.quorum:
             yield f"approval {approval.id} needs {approval.quorum} votes and has {len(votes[approval.id])}"
+    for line in evidence.said("meddle", "ok"):
+        yield f"{line['who']} approved {line['approval']}, which they had asked for"
 
 
 def log_tells_the_states(evidence: Evidence) -> Iterator[str]:
@@ -196,8 +198,8 @@ def _since_restarts(frames: list[list[str | None]]) -> Iterator[tuple[int, str |
 
 
 def outbox_agrees(evidence: Evidence) -> Iterator[str]:
-    """What is told outside is told once for each end of a request, and for each end of an action that was begun."""
-    told = Counter(evidence.announced)
+    """Each end of a request and of an action is told outside by one row; one that is settled has arrived."""
+    told = Counter((row.type, row.subject) for row in evidence.announced)
     for approval in evidence.approvals.values():
         name = "approval.expired" if approval.status == "expired" else "approval.decided"
         if approval.status != "pending" and told[name, approval.id] != 1:
@@ -205,6 +207,10 @@ def outbox_agrees(evidence: Evidence) -> Iterator[str]:
     for action in evidence.actions.values():
         if action.state in ("succeeded", "failed") and not told["action.finished", action.id]:
             yield f"of action {action.id} the outbox has nothing"
+    arrived = {line.key for line in evidence.sunk if line.what == "hook"}
+    for row in evidence.announced:
+        if row.delivered and row.id not in arrived:
+            yield f"the webhook {row.id} ({row.type}) counts as delivered and never came"
 
 
 def nothing_broke(evidence: Evidence) -> Iterator[str]:

@@ -87,7 +87,17 @@ class Sunk:
     what: str
     mode: str
     key: str
-    arguments: dict[str, Any]
+    arguments: Any
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A row of the outbox for the webhook; `subject` is the approval's or the action's id."""
+
+    id: str
+    type: str
+    subject: str
+    delivered: bool
 
 
 @dataclass
@@ -102,8 +112,7 @@ class Evidence:
     sunk: list[Sunk] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     in_flight: set[str] = field(default_factory=set)
-    announced: list[tuple[str, str]] = field(default_factory=list)
-    """The outbox's rows for the webhook: type, and the id of the approval or action."""
+    announced: list[Announced] = field(default_factory=list)
     chain: list[str] = field(default_factory=list)
     """What is wrong with the chain of the audit log."""
 
@@ -136,8 +145,9 @@ _RUNS = """SELECT run.id::text, run.state, run.attempt, run.error_code, message.
 _AUDIT = """SELECT event.type, event.target_id::text, event.actor_id::text, payload.data
     FROM approvals_auditevent AS event JOIN approvals_auditpayload AS payload ON payload.event_id = event.id
     WHERE event.target_kind IN ('action', 'approval', 'run') ORDER BY event.id"""
-_ANNOUNCED = """SELECT type, coalesce(CASE WHEN type = 'action.finished' THEN payload ->> 'action_id' END,
-    payload ->> 'approval_id') FROM approvals_outboxitem WHERE topic = 'webhook' ORDER BY id"""
+_ANNOUNCED = """SELECT id::text, type,
+    payload ->> CASE type WHEN 'action.finished' THEN 'action_id' ELSE 'approval_id' END,
+    done_at IS NOT NULL FROM approvals_outboxitem WHERE topic = 'webhook' ORDER BY id"""
 
 
 def collect(stack: Stack, *, effects: Path, history: Path, in_flight: set[str]) -> Evidence:
@@ -151,7 +161,7 @@ def collect(stack: Stack, *, effects: Path, history: Path, in_flight: set[str]) 
         sunk=[Sunk(**line) for line in read(effects)],
         history=read(history),
         in_flight=in_flight,
-        announced=[(row[0], row[1]) for row in stack.sql(_ANNOUNCED)],
+        announced=[Announced(*row) for row in stack.sql(_ANNOUNCED)],
     )
 
 

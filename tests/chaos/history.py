@@ -35,14 +35,23 @@ class History:
 
 
 class Person:
-    """Somebody of the demo, who asks whichever web process answers, again until there is a definite answer."""
+    """Somebody of the demo, who asks whichever web process answers, again until there is a definite answer.
 
-    def __init__(self, name: str, login: dict[str, str], urls: Sequence[str], history: History, rng: Random) -> None:
-        self.name = name
-        self.rng = rng
-        self.history = history
-        self.over = threading.Event()  # nobody waits for answers any more
-        self.login, self._urls = login, urls
+    Once it is `over` nobody waits for answers any more.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        login: dict[str, str],
+        urls: Sequence[str],
+        *,
+        history: History,
+        over: threading.Event,
+        rng: Random,
+    ) -> None:
+        self.name, self.login, self._urls = name, login, urls
+        self.history, self.over, self.rng = history, over, rng
         self._token = ""
         self.http = httpx.Client(timeout=PATIENCE, trust_env=False)
 

@@ -35,7 +35,9 @@ class Watcher(Reader):
         waits = event.name == "done" and event.data["status"] == "awaiting_approval"
         broke = event.name == "error" and event.id is None
         if event.name != "session" and not waits and not broke:
-            self.frames.append((event.id, event.name, str(event.data.get("call_id", ""))))
+            # A restart that comes with a snapshot has no number of its own, and the one before it still stands.
+            number = None if event.name == "restart" else event.id
+            self.frames.append((number, event.name, str(event.data.get("call_id", ""))))
         if waits and event.id is not None:
             self.last_id = event.id
         if not waits and not broke:
@@ -141,12 +143,13 @@ class Manager:
             return
         shown = answer.json()
         plan = self._workload.plan(shown["arguments"]["n"])
-        verb = plan.verb if shown["quorum"]["approve"] == 1 else "approve"
-        mine = not shown["may_decide"] or shown["quorum"]["approve"] > 1 or verb == "race"
-        asked_by_the_first = (shown["requested_by"] or {}).get("name") == "Manager"
-        mine = mine or self._second == (plan.n % 2 == 1 or asked_by_the_first)
-        if mine and shown["may_decide"] and verb != "ignore":
-            self._decide(shown, verb)
+        if shown["quorum"]["approve"] > 1 or plan.verb == "race":
+            mine = True
+        else:
+            asked_by_the_first = (shown["requested_by"] or {}).get("name") == "Manager"
+            mine = self._second == (plan.n % 2 == 1 or asked_by_the_first)
+        if mine and shown["may_decide"] and plan.verb != "ignore":
+            self._decide(shown, plan.verb if shown["quorum"]["approve"] == 1 else "approve")
 
     def _decide(self, shown: dict[str, Any], verb: str) -> None:
         approval_id, person = shown["id"], self.person
@@ -181,7 +184,9 @@ class Manager:
 class Caretaker:
     """Says in the admin what became of actions whose outcome is unknown: what the sink's own file says."""
 
-    def __init__(self, person: Person, effects: Path, unknown: Callable[[], list[str]], calm: Callable[[], bool]) -> None:
+    def __init__(
+        self, person: Person, effects: Path, unknown: Callable[[], list[str]], calm: Callable[[], bool]
+    ) -> None:
         self.person, self._effects = person, effects
         self._unknown, self._calm = unknown, calm
         self._since: dict[str, float] = {}

@@ -38,17 +38,29 @@ class Planned:
 
 
 class Workload:
-    """The calls that are still to be asked for; one that may be used by many threads."""
+    """The calls that are still to be asked for. Threads take them as far as is `granted`, so that faults keep step."""
 
     def __init__(self, seed: str, actions: int) -> None:
-        self.actions = actions
-        self.planned = 0
+        self.actions, self.planned, self.granted = actions, 0, 0
         self._seed = seed
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+
+    def grant(self, calls: int) -> None:
+        """Let so many calls be asked for, of all that there are."""
+        with self._changed:
+            self.granted = min(calls, self.actions)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing more is asked for."""
+        with self._changed:
+            self.actions = self.planned
+            self._changed.notify_all()
 
     def take(self, *, alone: bool) -> list[Planned]:
         """The calls of the next message; none where all were asked for. `alone`: there is but one to decide on them."""
-        with self._lock:
+        with self._changed:
+            self._changed.wait_for(lambda: self.planned < self.granted or self.planned >= self.actions)
             first = self.planned + 1
             count = min(Random(f"{self._seed} {first}").randint(1, MOST_AT_ONCE), self.actions - self.planned)
             self.planned += count

@@ -175,6 +175,8 @@ def break_(name: str, run: Run, action: Action, workspace, manager, owner) -> No
             Membership.objects.filter(user=manager.user).delete()
         case "policy denies it now":
             policies.save(Policy(workspace=workspace, name="No", tool="service_*", effect=Effect.DENY), by=owner)
+        case "policy wants two now":
+            policies.save(Policy(workspace=workspace, name="Two", tool="service_*", quorum_approve=2), by=owner)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +194,7 @@ def break_(name: str, run: Run, action: Action, workspace, manager, owner) -> No
         "the voter lost the right",
         "the voter left",
         "policy denies it now",
+        "policy wants two now",
     ],
 )
 def test_nothing_runs_where_a_precondition_fell_between_approval_and_start(step, manager, owner, workspace, what):

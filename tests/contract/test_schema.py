@@ -34,6 +34,7 @@ def test_every_route_of_the_contract_that_stands_is_in_the_schema():
         "GET /v1/ai/approvals/{approval_id}", "POST /v1/ai/approvals/{approval_id}",
         "PUT /v1/ai/approvals/{approval_id}", "PATCH /v1/ai/approvals/{approval_id}",
         "GET /v1/ai/webhooks/config", "PUT /v1/ai/webhooks/config", "GET /v1/ai/webhooks/deliveries",
+        "GET /v1/ai/events",
     }  # fmt: skip
     assert named <= {str(one) for one in OPERATIONS}
 

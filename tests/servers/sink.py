@@ -1,8 +1,9 @@
 """A server that has effects over real HTTP and writes each into a file of its own: what truly happened.
 
 Runs as a process: `python -m tests.servers.sink PORT FILE SEED`. `POST /keyed` has one effect for each
-`Idempotency-Key`, `POST /unkeyed` has one at every call and heeds no key. A line of the file is a call, an effect, or
-something that went wrong on purpose: some calls take long, and some connections break before or after the effect.
+`Idempotency-Key`, `POST /unkeyed` has one at every call and heeds no key, `POST /hook` takes webhooks. A line of the
+file is a call, an effect, a webhook, or something that went wrong on purpose: some calls take long, and some
+connections break before or after the effect.
 """
 
 import json
@@ -48,10 +49,10 @@ class Sink:
                 self._done.add(key)
                 self._write("effect", mode, key, body)
 
-    def broke(self, how: str, mode: str, key: str, body: Any) -> None:
-        """Note that a call went wrong on purpose."""
+    def note(self, what: str, mode: str, key: str, body: Any) -> None:
+        """Note that a call went wrong on purpose, or that a webhook came."""
         with self._lock:
-            self._write(how, mode, key, body)
+            self._write(what, mode, key, body)
 
     def _write(self, what: str, mode: str, key: str, body: Any) -> None:
         line = {"at": time.time(), "what": what, "mode": mode, "key": key, "arguments": body}
@@ -69,13 +70,17 @@ class _Handler(Handler):
             self.json(200, {"looked": True})
             return
         told = json.loads(body)
+        if mode == "hook":
+            sink.note("hook", mode, self.headers["webhook-id"], told["type"])
+            self.text(204, b"")
+            return
         fate = sink.begin(mode, key, told)
         broken = fate.choice(BROKEN) if fate.random() < BREAKS else ""
         lasts = fate.uniform(*(LONG_SECONDS if fate.random() < LONG else SHORT_SECONDS))
         before = lasts * fate.random()
         time.sleep(before)
         if broken:
-            sink.broke(broken, mode, key, told)
+            sink.note(broken, mode, key, told)
         if broken not in ("busy", "refused", "dropped undone"):
             sink.act(mode, key, told)
         time.sleep(lasts - before)

@@ -52,9 +52,7 @@ class Stack:
     A `durable` PostgreSQL waits for the disk at each commit, as the shipped one does.
     """
 
-    def __init__(
-        self, webs: int, workers: int, scheduler: bool, env: dict[str, str], *, durable: bool = False
-    ) -> None:
+    def __init__(self, webs: int, workers: int, scheduler: bool, env: dict[str, str], *, durable: bool = False) -> None:
         self.folder = prepared_folder()
         self.home = embedded_home.find(self.folder)
         self.env = _environment(self.folder) | env
@@ -231,6 +229,7 @@ def prepared_folder() -> Path:
 def _environment(folder: Path) -> dict[str, str]:
     home = embedded_home.find(folder)
     own = {"DATA_DIR": str(folder), "DATABASE_URL": home.database_url, "REDIS_URL": home.redis_url}
+    own["DATABASE_ROLE"] = bootstrap.EMBEDDED_ROLE  # as `make up` has it
     return {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **own}
 
 

@@ -1,6 +1,7 @@
 """`manage.py prepare`: what a start needs: the schema, the static files, and demo data on the first start."""
 
 from argparse import ArgumentParser
+from io import StringIO
 from pathlib import Path
 
 from django.conf import settings
@@ -31,6 +32,8 @@ class Command(BaseCommand):
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", interactive=False)
+        if settings.DATABASE_ROLE:
+            call_command("audit", "role", settings.DATABASE_ROLE, stdout=StringIO())
         self._collect_static()
         call_command("demo", base_url=base_url)
         prepared.mark(settings.DATA_DIR, base_url)
