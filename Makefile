@@ -12,11 +12,11 @@ PY := $(VENV)/bin/python
 PACKAGES := core accounts approvals agents companions memory chat config
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up test lint bench worker shell migrations clean
+.PHONY: help up test lint bench bench-approvals chaos worker shell migrations clean
 
 help:  ## Say what there is
 	@echo "Countersign"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 up: $(VENV)/.runtime  ## Install, start everything and serve on HOST:PORT; Ctrl-C stops all of it
 	@exec $(PY) -m config.stack
@@ -29,6 +29,9 @@ lint: $(VENV)/.dev  ## Check style, types, floors, templates and migrations
 
 bench: $(VENV)/.dev  ## Measure the whole stack and print the table
 	@exec $(PY) -m benchmarks.stream $(ARGS)
+
+bench-approvals: $(VENV)/.dev  ## Measure decisions, the audit log and lists at a million rows
+	@exec $(PY) -m benchmarks.approvals $(ARGS)
 
 worker: $(VENV)/.runtime  ## One worker more, beside a running `make up` or with servers of its own
 	@exec $(PY) -m config.bootstrap $(PY) -m celery -A config worker --hostname=extra$$$$@%h --queues=runs \

@@ -23,6 +23,7 @@ PATIENCE = 120.0  # seconds: the first start installs the schema and makes the d
 FOREIGN = (
     "DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "GROQ_API_KEY", "OPENROUTER_API_KEY",
     "OLLAMA_HOST", "MAKEFLAGS", "MAKELEVEL", "MFLAGS",
+    "DATABASE_ROLE", "DATABASE_AS_OWNER", "AUDIT_SIGNING_KEY", "AUDIT_HEADS_FILE", "AUDIT_HEADS_URL",
 )  # fmt: skip
 
 
