@@ -3,13 +3,16 @@
 import json
 import threading
 
+import httpx
 import pytest
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from approvals.models import AuditEvent, AuditHead, AuditSeal, AuditUnsealed
 from approvals.services import audit, chain, heads, sealing, verifying
 from tests.approvals.auditing import at, chained, owner, places, record, together
+from tests.servers.receiver import Reply, receiving
 from tests.servers.stack import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -299,6 +302,36 @@ def test_a_head_that_nobody_was_told_of_is_told_again(workspace, settings):
     assert not AuditHead.objects.exists()
     settings.AUDIT_HEADS_FILE = good
     assert heads.sign_heads() == 1
+
+
+def test_heads_are_posted_until_somebody_takes_them(workspace, settings):
+    record(workspace, 3)
+    sealing.seal()
+    with receiving(Reply(500), Reply(302, {"Location": "/elsewhere"}), Reply(204)) as receiver:
+        settings.AUDIT_HEADS_URL = receiver.url()
+        for _ in range(2):
+            with pytest.raises(httpx.HTTPStatusError):
+                heads.sign_heads()
+        assert not AuditHead.objects.exists()
+        assert [heads.sign_heads(), heads.sign_heads()] == [1, 0]
+    posted = json.loads(receiver.received[-1].body)["heads"]
+    assert [request.path for request in receiver.received] == ["/hook"] * 3
+    assert heads.read(map(json.dumps, posted)) == [heads.of_row(AuditHead.objects.get())]
+    assert first_bad(workspace, told_outside()) is None  # told three times in the file, each as good as the other
+
+
+def test_the_key_is_made_once_and_for_its_owner_alone(settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    first = heads.public_key()
+    assert heads.public_key() == first
+    assert (tmp_path / "audit_key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["short", "!" * 44, "c2hvcnQ="])
+def test_a_key_that_is_none_is_named(settings, text):
+    settings.AUDIT_SIGNING_KEY = text
+    with pytest.raises(ImproperlyConfigured, match="AUDIT_SIGNING_KEY"):
+        heads.public_key()
 
 
 def test_an_older_key_is_known_to_who_kept_its_public_half(workspace, settings):

@@ -1,10 +1,15 @@
 """The role that serving processes take: it adds to the log and reads it, and can do no more with it."""
 
+import json
+
+import httpx
 import pytest
 from django.db import DatabaseError, connection, transaction
+from websockets.sync.client import connect
 
 from approvals.services import audit, roles, sealing
 from core.errors import Invalid
+from tests.servers.stack import eventually
 
 ROLE = "countersign_test_app"
 CHANGES = [
@@ -59,3 +64,39 @@ def test_a_superuser_is_no_such_role(workspace):
 def test_a_name_that_is_none_is_refused(workspace, name):
     with pytest.raises(Invalid):
         roles.grant(name)
+
+
+REFUSED = """
+from django.db import connection
+try:
+    connection.cursor().execute("DELETE FROM approvals_auditevent")
+except Exception as error:
+    print(error)
+"""
+
+
+def test_what_serves_takes_the_role_and_what_keeps_the_log_does_not(stack):
+    made = stack(webs=1, workers=1, scheduler=False)
+    answer = httpx.post(
+        f"{made.base_url}/v1/ai/chat",
+        json={"message": "Hello", "companion": "smart-home"},
+        headers=made.headers,
+        trust_env=False,
+    )
+    assert answer.status_code == 200
+    url = f"{made.base_url.replace('http', 'ws')}/ws/ai/sessions/{answer.json()['session_id']}"
+    with connect(url, additional_headers=made.headers, proxy=None) as socket:
+        socket.send('{"type": "message", "message": "And over a socket"}')
+        while json.loads(socket.recv())["event"] != "done":
+            pass
+    started = "SELECT data::json ->> 'ip', data::json ->> 'key' FROM approvals_auditpayload AS payload"
+    key = made.demo["keys"]["secret"].split("_")[3]
+    told = made.sql(f"{started} JOIN approvals_auditevent AS event ON event.id = event_id WHERE type = 'run.started'")
+    assert told == [("127.0.0.1", key), ("127.0.0.1", key)]
+    assert "permission denied" in made.manage("shell", "-c", REFUSED)
+    eventually(lambda: made.sql("SELECT count(*) FROM approvals_auditunsealed") == [(0,)], "the chain holds them all")
+    ((events,),) = made.sql("SELECT count(*) FROM approvals_auditevent")
+    assert events
+    assert f"{events} events in" in made.manage("audit", "verify")
+    person = made.sql("SELECT id FROM accounts_user WHERE email = 'member@demo.example'")[0][0]
+    assert " events, 0 notices" in made.manage("audit", "erase", str(person))
