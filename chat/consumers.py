@@ -31,7 +31,7 @@ from chat.eventlog import Watch, feed
 from chat.following import follow
 from chat.models import Run
 from chat.services import conversations, runs
-from core import bridge, jsonbody, problems
+from core import bridge, jsonbody, ledger, problems
 from core.errors import DomainError, Forbidden, Invalid, RateLimited, Unauthorized
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def connect(self) -> None:
         """Let in whoever brings a key or a ticket of the session's owner; else close with a code that says why."""
+        ledger.arrive(ip=(self.scope.get("client") or ("",))[0] or "")
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()  # a run that begins here is not to be found by `_look_for_runs` as well

@@ -6,6 +6,7 @@ it takes, because the effect has happened by then.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 16
 RETRY_SECONDS = 0.2
+SLEPT = "This attempt sent nothing: its worker slept past its lease before it came to that."
 
 
 class Executor:
@@ -50,9 +52,10 @@ class Executor:
             return
         faults.reach("action.before_claim")
         async with self._claiming:
+            until = time.monotonic() + settings.ACTION_LEASE_SECONDS
             taken, refused = await bridge.in_thread(answer_bell, self.name, limit, list(self.held))
             for one in taken:
-                task = asyncio.get_running_loop().create_task(self._execute(one))
+                task = asyncio.get_running_loop().create_task(self._execute(one, until))
                 self.held[one.action_id] = one, task
         for run_id in refused:
             self._settled(run_id)
@@ -81,9 +84,9 @@ class Executor:
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
 
-    async def _execute(self, one: Execution) -> None:
+    async def _execute(self, one: Execution, until: float) -> None:
         faults.reach("action.claimed")
-        outcome = await call(one)
+        outcome = await call(one, until)
         faults.reach("action.sent")
         while True:
             try:
@@ -99,12 +102,16 @@ class Executor:
             self._settled(one.run_id)
 
 
-async def call(one: Execution) -> Outcome:
-    """Call the tool; whatever it does, what came of it is told."""
+async def call(one: Execution, until: float) -> Outcome:
+    """Call the tool, unless it is later than `until` by then; whatever it does, what came of it is told."""
     spec = registry.get(one.tool)
     if spec is None:
         return Outcome(False, "There is no such tool.", "no such tool", "unknown_tool", "no")
     faults.reach("action.before_send")
+    if time.monotonic() >= until:
+        # This process slept past its lease: somebody may have said meanwhile that nothing was done, and it may have
+        # been run again.
+        return Outcome(False, SLEPT, "not sent: its worker slept past its lease", "overslept", "no")
     try:
         result = await registry.execute(spec, one.arguments, one.context)
     except ToolFailed as error:

@@ -20,8 +20,11 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Commands that ask no server anything; `up` starts its own.
 SERVERLESS = {"check", "collectstatic", "diffsettings", "findstatic", "help", "spectacular", "up", "version"}
 
-# Commands that need more than the role which serves: they change the schema, or the audit log's keep.
-OWNERS = {"audit", "migrate", "prepare", "flush", "sqlflush", "dbshell"}
+# Commands that need more than the role which serves, or come before it is made.
+OWNERS = {
+    "audit", "dbshell", "flush", "inspectdb", "makemigrations", "migrate", "optimizemigration", "prepare",
+    "showmigrations", "sqlflush", "sqlmigrate", "sqlsequencereset", "squashmigrations",
+}  # fmt: skip
 EMBEDDED_ROLE = "countersign_app"
 
 

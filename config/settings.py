@@ -235,6 +235,7 @@ UNFOLD = {
                 "items": [
                     _page("Companions", "robot_2", "companions_companion_changelist"),
                     _page("Agents", "smart_toy", "agents_agent_changelist"),
+                    _page("Hooks", "webhook", "agents_agenthook_changelist"),
                     _page("Providers", "dns", "agents_provider_changelist"),
                 ],
             },

@@ -17,6 +17,7 @@ from accounts.models import Actor
 from approvals import kinds, shown
 from approvals.admin import deciding, standing
 from approvals.admin.ballots import ArgumentsForm, BallotForm
+from approvals.admin.filters import ToolFilter
 from approvals.kinds import Revision
 from approvals.models import Approval, ApprovalStatus, Risk
 from approvals.services import approvals, rights
@@ -43,7 +44,7 @@ class ApprovalAdmin(RecordAdmin):
         "workspace",
     )  # fmt: skip
     list_select_related = ("requested_by", "decided_by", "workspace")
-    list_filter = ("status", SinceFilter, "risk", ("workspace", RelatedFilter))
+    list_filter = ("status", SinceFilter, ToolFilter, ("workspace", RelatedFilter))
     list_display_links = ("status_badge", "created_at")
     ids = ("pk", "run_id", "subject_id")
     search_help_text = "The id of an approval, run or action"

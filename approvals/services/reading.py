@@ -14,6 +14,7 @@ from core import ids
 from core.errors import Invalid
 
 SYSTEM = "system"
+NOTHING = Q(pk__in=())  # what is unknown has no events
 _SALT = "approvals.events"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)  # that an id can tell
 
@@ -42,31 +43,29 @@ def page(
 
     `actor` is an id, a person's address, or `system`; `agent` an id or a slug.
     """
-    wanted = Q(session_id=session_id) if session_id else Q()
-    if type is not None:
-        wanted &= Q(type=type)
-    if actor is not None:
-        wanted &= Q(actor_id=None if actor == SYSTEM else _person(actor))
-    if agent is not None:
-        wanted &= Q(agent_id=_agent(by, agent))
-    rows = AuditEvent.objects.visible_to(by).filter(wanted & _between(since, until))
+    wanted = _between(since, until)
+    wanted &= Q(session_id=session_id) if session_id is not None else Q()
+    wanted &= Q(type=type) if type is not None else Q()
+    wanted &= _by(actor) if actor is not None else Q()
+    wanted &= _of(by.workspace.pk, agent) if agent is not None else Q()
+    rows = AuditEvent.objects.visible_to(by).filter(wanted)
     if cursor is not None:
         rows = rows.filter(pk__lt=_read_cursor(cursor))
-    found = list(rows.select_related("payload", "seal").order_by("-pk")[: limit + 1])
-    more, found = len(found) > limit, found[:limit]
-    return Page(found, signing.dumps(str(found[-1].pk), salt=_SALT) if more else None)
+    events = list(rows.select_related("payload", "seal").order_by("-pk")[: limit + 1])
+    more, events = len(events) > limit, events[:limit]
+    return Page(events, signing.dumps(str(events[-1].pk), salt=_SALT) if more else None)
 
 
-NOBODY = UUID(int=0)
-"""An id that nothing has: what is unknown has no events."""
+def _by(actor: str) -> Q:
+    if actor == SYSTEM:
+        return Q(actor_id=None)
+    found = _uuid(actor) or User.objects.filter(email=actor.lower()).values_list("pk", flat=True).first()
+    return Q(actor_id=found) if found else NOTHING
 
 
-def _person(actor: str) -> UUID:
-    return _uuid(actor) or User.objects.filter(email=actor.lower()).values_list("pk", flat=True).first() or NOBODY
-
-
-def _agent(by: Actor, agent: str) -> UUID:
-    return _uuid(agent) or directory.agent_id(by.workspace.pk, agent) or NOBODY
+def _of(workspace_id: UUID, agent: str) -> Q:
+    found = _uuid(agent) or directory.agent_id(workspace_id, agent)
+    return Q(agent_id=found) if found else NOTHING
 
 
 def _uuid(text: str) -> UUID | None:

@@ -14,6 +14,7 @@ from accounts.models import Role
 from agents.models import SandboxEffect
 from approvals import shown
 from approvals.admin import pending
+from approvals.admin.filters import ToolFilter
 from chat.models import Action, ActionState
 from chat.services import verdicts
 from core.errors import DomainError
@@ -52,7 +53,7 @@ class ActionAdmin(RecordAdmin):
         "state_badge", "created_at", "tool_text", "risk_badge", "agent", "person", "attempt", "outcome", "workspace",
     )  # fmt: skip
     list_select_related = ("agent", "person", "workspace")
-    list_filter = ("state", SinceFilter, "risk", ("workspace", RelatedFilter))
+    list_filter = ("state", SinceFilter, ToolFilter, ("workspace", RelatedFilter))
     list_display_links = ("state_badge", "created_at")
     ids = ("pk", "run", "approval_id")
     search_help_text = "The id of an action"

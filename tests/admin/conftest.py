@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import Actor, ApiKey, Group, IdempotentRequest, Role, User, Workspace
 from accounts.services import keys
 from agents.brain import Choice
-from agents.models import Agent, Connection, Provider, SandboxEffect, SandboxItem, ToolSetting
+from agents.models import Agent, AgentHook, Connection, Provider, SandboxEffect, SandboxItem, ToolSetting
 from agents.providers.base import ProviderSpec
 from approvals import snapshots
 from approvals.models import (
@@ -83,6 +83,9 @@ def _tools(workspace: Workspace, name: str) -> list[Model]:
     said = f"{name} sandbox {HOSTILE}"
     return [
         ToolSetting.objects.create(workspace=workspace, tool="service_stop", enabled=False),
+        AgentHook.objects.create(
+            workspace=workspace, agent=Agent.objects.get(workspace=workspace), name=said[:100], secret=PROVIDER_KEY
+        ),
         Connection.objects.create(
             workspace=workspace, kind="inventory", base_url="javascript:alert(1)", token=PROVIDER_KEY
         ),
@@ -197,6 +200,7 @@ def pages(home: Home) -> list[str]:
     found += [url(Action, page, home[Action].pk) for page in ("done", "not_done", "abandon")]
     found += [url(Approval, page, home[Approval].pk) for page in ("decide", "edit", "standing")]
     found += [url(Workspace, page, home[Workspace].pk) for page in ("freeze", "unfreeze")]
+    found += [url(AgentHook, page, home[AgentHook].pk) for page in ("rotate", "switch_off", "switch_on")]
     found += [url(Agent, page, home[Agent].pk) for page in ("switch_off", "switch_on", "trust")]
     found += [url(Grant, "revoke", home[Grant].pk), reverse("admin:approvals_inbox"), reverse("admin:approvals_trust")]
     found.append(url(SandboxItem, "break_down", home[SandboxItem].pk))

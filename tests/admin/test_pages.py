@@ -10,16 +10,17 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import ApiKey, Group, Membership, Role, User, Workspace
-from agents.models import Agent, Connection, Provider, ToolSetting
+from agents.models import Agent, AgentHook, Connection, HookDelivery, Provider, ToolSetting
 from approvals.models import AuditHead, AuditPayload, AuditSeal, AuditUnsealed, Policy, Vote
 from chat.models import Run
 from companions.models import Companion
 from tests.admin.conftest import ANSWER, HOSTILE, OURS, PROVIDER_KEY, Home, models, pages, url
 
 MODELS = pytest.mark.parametrize("model", models(), ids=lambda model: model._meta.label)
-MADE_BY_ADMINS = {Membership, ApiKey, Group, Agent, Provider, Companion, ToolSetting, Connection, Policy}
-CHANGED_BY_ADMINS = (MADE_BY_ADMINS | {Workspace, User}) - {ApiKey}
-PARTS = {Vote, AuditPayload, AuditSeal, AuditHead, AuditUnsealed}  # of what has a page
+MADE_BY_ADMINS = {Membership, ApiKey, Group, Agent, Provider, Companion, ToolSetting, Connection, Policy, AgentHook}
+MADE_BY_MANAGERS = {AgentHook}
+CHANGED_BY_ADMINS = (MADE_BY_ADMINS | {Workspace, User}) - {ApiKey, AgentHook}
+PARTS = {HookDelivery, Vote, AuditPayload, AuditSeal, AuditHead, AuditUnsealed}  # of what has a page
 Staff = Callable[[Role], Client]
 
 
@@ -72,7 +73,8 @@ def test_managers_and_auditors_read_and_write_nothing(model: type[Model], role: 
     assert page.status_code == 200
     assert 'name="_save"' not in page.text
     before = list(model._default_manager.values())
-    for target in (url(model, "add"), url(model, "change", row.pk), url(model, "delete", row.pk)):
+    add = [] if role == Role.MANAGER and model in MADE_BY_MANAGERS else [url(model, "add")]
+    for target in (*add, url(model, "change", row.pk), url(model, "delete", row.pk)):
         assert client.post(target, {"post": "yes", "name": "changed", "role": "admin"}).status_code == 403
     assert list(model._default_manager.values()) == before
 

@@ -29,7 +29,7 @@ ARGUMENTS = [
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 375, "height": 800}
 PATIENCE_MS = 20_000
 
-collect_ignore_glob = [] if Path(CHROMIUM).exists() else ["test_*.py"]
+collect_ignore = [] if Path(CHROMIUM).exists() else ["test_demo.py", "test_live.py"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def _served(django_db_setup: None) -> Iterator[str]:
 
 
 @pytest.fixture
-def served(playwright: Playwright, _served: str, transactional_db: None) -> str:
+def served(_served: str, transactional_db: None) -> str:
     """The address; what tests store is seen by the application."""
     return _served
 

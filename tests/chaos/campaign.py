@@ -56,6 +56,7 @@ class Size:
     workers: int = 3
     lease: float = 4.0
     pause: float = 3.0
+    seconds: float = 1200.0  # after which no more is asked
     deliveries: bool = True  # whether every webhook is waited for
 
 
@@ -72,8 +73,9 @@ class Outcome:
 
     @property
     def clean(self) -> bool:
-        """Whether every promise was kept."""
-        return not any(self.findings.values())
+        """Whether every promise was kept, by as much as was to be done."""
+        whole = len(self.evidence.actions) >= self.size.actions and sum(self.happened.values()) >= self.size.faults
+        return whole and not any(self.findings.values())
 
 
 def run(size: Size) -> Outcome:
@@ -137,7 +139,7 @@ class Campaign:
         asking = [self._person(name, f"{name} {place}") for place, name in enumerate(ASKING)]
         members = [Member(person, self._workload, alone=person.name == "manager") for person in asking]
         managers = [Manager(self._person(name, name), self._workload, second=name != "manager") for name in DECIDING]
-        caretaker = Caretaker(self._person("admin", "admin"), processes.effects, self._unknown, lambda: processes.calm)
+        caretaker = Caretaker(self._person("admin", "admin"), processes.effects, self._unknown)
         self._others = [thread(one.live, "decider") for one in (*managers, caretaker)]
         self._asking = [thread(one.live, "member") for one in members]
 
@@ -160,7 +162,8 @@ class Campaign:
     def rage(self) -> None:
         """Ask and break until all was asked for and enough has gone wrong."""
         size, nemesis, due, struck = self._size, self._nemesis, 0.0, 0
-        while self._workload.planned < size.actions or nemesis.count < size.faults:
+        ends = time.monotonic() + size.seconds
+        while time.monotonic() < ends and (self._workload.planned < size.actions or nemesis.count < size.faults):
             self._workload.grant(size.actions * (struck + 3) // max(1, size.faults))
             idle = self._workload.planned >= size.actions
             wanted = nemesis.count + (0 if idle else nemesis.laid) < size.faults
@@ -174,6 +177,7 @@ class Campaign:
     def settle(self) -> None:
         """Let everything come to its end, with nothing going wrong any more."""
         self._nemesis.rest()
+        self._workload.close()
         self._until(lambda: not self.asking and self._processes.stack.sql(_MOVING) == [(0,)], SETTLE_SECONDS)
         if self._size.deliveries:
             self._until(lambda: self._processes.stack.sql(_UNDELIVERED) == [(0,)], DELIVER_SECONDS)
@@ -202,10 +206,13 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", default=secrets.token_hex(3))
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between two faults, in the mean")
+    parser.add_argument("--minutes", type=float, default=20.0, help="after which no more is asked")
     parser.add_argument("--write", action="store_true", help="put the report into docs/reliability.md")
     parser.add_argument("--keep", type=Path, help="a folder for the history and the effects")
     given = parser.parse_args()
-    size = Size(given.actions, given.faults, given.seed, workers=given.workers, pause=given.pause)
+    size = Size(
+        given.actions, given.faults, given.seed, workers=given.workers, pause=given.pause, seconds=given.minutes * 60
+    )
     say(f"{size.actions} actions, {size.faults} faults, seed {size.seed}; this takes a while …")
     try:
         outcome = run(size)

@@ -21,7 +21,7 @@ LEAVES = 0.02  # of all events: the reader closes the connection and comes back
 CANCELS = 0.05  # of all runs
 MEDDLES = 0.08  # of all requests: whoever asked tries to approve it
 LOOK_SECONDS = 0.3
-SURE_SECONDS = 4.0  # after which nothing that was sent can still be under way
+SURE_SECONDS = 3.0  # after which nothing that was sent can still be under way
 
 
 @dataclass
@@ -184,11 +184,8 @@ class Manager:
 class Caretaker:
     """Says in the admin what became of actions whose outcome is unknown: what the sink's own file says."""
 
-    def __init__(
-        self, person: Person, effects: Path, unknown: Callable[[], list[str]], calm: Callable[[], bool]
-    ) -> None:
-        self.person, self._effects = person, effects
-        self._unknown, self._calm = unknown, calm
+    def __init__(self, person: Person, effects: Path, unknown: Callable[[], list[str]]) -> None:
+        self.person, self._effects, self._unknown = person, effects, unknown
         self._since: dict[str, float] = {}
         self._signed_in = False
 
@@ -200,11 +197,7 @@ class Caretaker:
     def look(self) -> None:
         """Resolve what has been unknown for long enough that the truth about it stands still."""
         now = time.monotonic()
-        if not self._calm():  # a process that sleeps may still do what it was about to do
-            self._since.clear()
-            return
-        unknown = self._unknown()
-        self._since = {action_id: self._since.get(action_id, now) for action_id in unknown}
+        self._since = {action_id: self._since.get(action_id, now) for action_id in self._unknown()}
         sure = [action_id for action_id, since in self._since.items() if now - since > SURE_SECONDS]
         if sure:
             done = {line["key"] for line in evidence.read(self._effects) if line["what"] == "effect"}

@@ -115,11 +115,6 @@ class Processes:
         """How many faults lie in wait."""
         return len(self._armed)
 
-    @property
-    def calm(self) -> bool:
-        """Whether nobody sleeps."""
-        return not self._thaw
-
     def tend(self) -> None:
         """See who has died or fallen asleep at a named point, start again who is dead, wake who has slept enough."""
         for name in (*self.workers, *self.webs):
@@ -156,7 +151,7 @@ class Processes:
     def _slept(self, name: str, pid: int, how: str) -> None:
         self._catch(pid)
         self.note(how, process=name)
-        self._thaw[name] = time.monotonic() + self.lease + self.rng.uniform(1.0, 3.0)
+        self._thaw[name] = time.monotonic() + self.lease + self.rng.uniform(1.0, 8.0)
 
     def _catch(self, pid: int) -> None:
         """Note what a process had in its hands: what it still has, and what was taken from it this moment."""

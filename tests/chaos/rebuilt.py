@@ -4,33 +4,32 @@ from collections.abc import Iterable
 
 from tests.chaos.evidence import Told
 
-# What each state may become. An event that changes no state stands in neither table.
+NEW = ""
+# The event, the states in which it may come, and the state that it leads to.
 STEPS = {
-    "action": {
-        "": {"allowed", "waiting", "refused"},
-        "allowed": {"ready", "refused"},
-        "waiting": {"allowed", "refused", "succeeded"},
-        "ready": {"executing", "refused", "unknown"},
-        "executing": {"succeeded", "failed", "unknown", "ready"},
-        "unknown": {"succeeded", "failed", "ready"},
-    },
-    "approval": {
-        "": {"pending"},
-        "pending": {"approved", "rejected", "expired", "cancelled", "superseded"},
-    },
-    "run": {
-        "": {"started"},
-        "started": {"waiting_approval", "completed", "failed", "cancelled"},
-        "waiting_approval": {"started", "cancelled"},
-    },
-}
-STATES = {
-    "action.observed": "refused",
-    "action.started": "executing",
-    "action.retried": "ready",
-    "approval.requested": "pending",
-    "run.waiting": "waiting_approval",
-    "run.resumed": "started",
+    "action.allowed": ({NEW, "waiting"}, "allowed"),
+    "action.waiting": ({NEW}, "waiting"),
+    "action.refused": ({NEW, "allowed", "waiting", "ready"}, "refused"),
+    "action.observed": ({NEW}, "refused"),
+    "action.ready": ({"allowed"}, "ready"),
+    "action.started": ({"ready"}, "executing"),
+    "action.retried": ({"executing"}, "ready"),
+    "action.unknown": ({"executing", "ready"}, "unknown"),
+    "action.succeeded": ({"executing", "waiting"}, "succeeded"),
+    "action.failed": ({"executing"}, "failed"),
+    "action.resolved": ({"unknown"}, ""),
+    "approval.requested": ({NEW}, "pending"),
+    "approval.approved": ({"pending"}, "approved"),
+    "approval.rejected": ({"pending"}, "rejected"),
+    "approval.expired": ({"pending"}, "expired"),
+    "approval.cancelled": ({"pending"}, "cancelled"),
+    "approval.superseded": ({"pending"}, "superseded"),
+    "run.started": ({NEW}, "started"),
+    "run.waiting": ({"started"}, "waiting_approval"),
+    "run.resumed": ({"waiting_approval"}, "started"),
+    "run.completed": ({"started"}, "completed"),
+    "run.failed": ({"started"}, "failed"),
+    "run.cancelled": ({"started", "waiting_approval"}, "cancelled"),
 }
 RESOLVED = {"done": "succeeded", "not_done": "ready", "abandoned": "failed"}
 SILENT = {
@@ -56,26 +55,19 @@ class Rebuilt:
             self._take(event)
 
     def _take(self, event: Told) -> None:
-        kind = event.type.partition(".")[0]
         self.digests[event.target] = event.data.get("digest") or self.digests.get(event.target, "")
         if event.type in SILENT:
             return
-        before, after = self.states.get(event.target, ""), state_of(event)
-        if after not in STEPS[kind].get(before, ()):
-            self.wrong.append(f"{kind} {event.target}: {event.type} after {before or 'nothing'}")
+        before = self.states.get(event.target, NEW)
+        within, after = STEPS[event.type]
+        if before not in within:
+            self.wrong.append(f"{event.target}: {event.type} while it was {before or 'not there'}")
         if event.type == "action.started":
             self._begun(event)
-        self.states[event.target] = after
+        self.states[event.target] = after or RESOLVED[event.data["resolution"]]
 
     def _begun(self, event: Told) -> None:
         attempt = self.attempts.get(event.target, 0) + 1
         if event.data["attempt"] != attempt:
-            self.wrong.append(f"action {event.target}: attempt {event.data['attempt']} begins where {attempt} would")
+            self.wrong.append(f"{event.target}: attempt {event.data['attempt']} begins where {attempt} would")
         self.attempts[event.target] = attempt
-
-
-def state_of(event: Told) -> str:
-    """The state that an event leads to."""
-    if event.type == "action.resolved":
-        return RESOLVED[event.data["resolution"]]
-    return STATES.get(event.type, event.type.partition(".")[2])

@@ -22,7 +22,7 @@ def counts(evidence: Evidence) -> Iterator[tuple[str, object]]:
     """What was done, for the head of a report."""
     actions = evidence.actions.values()
     states = Counter(action.state for action in actions)
-    unknown = {event.target for event in evidence.audit if event.type == "action.unknown"}
+    unknown = Counter(event.data.get("code", "") for event in evidence.audit if event.type == "action.unknown")
     retried = sum(event.type == "action.retried" for event in evidence.audit)
     effects = sum(len(found) for found in evidence.effects.values())
     calls = sum(line.what == "call" for line in evidence.sunk)
@@ -32,7 +32,9 @@ def counts(evidence: Evidence) -> Iterator[tuple[str, object]]:
     yield "actions", f"{len(actions):,} ({_listed(states)}) in {len(evidence.runs):,} runs"
     yield "requests to countersign", f"{len(evidence.approvals):,} ({_listed(verdicts)})"
     yield "calls of tools, effects", f"{calls:,}, {effects:,}; {retried} attempts were repeated"
-    yield "outcomes unknown", f"{len(unknown)}, of {len(evidence.in_flight)} actions that faults caught executing"
+    caught, broken = unknown.pop("worker_lost", 0), unknown.total()
+    told = f"{caught} of the {len(evidence.in_flight)} actions that faults caught executing"
+    yield "outcomes unknown", f"{told}; {broken} whose calls the sink broke off"
     yield "answers read to their end", f"{len(reads):,}; {again:,} requests or connections had to be tried again"
     if found := sorted(delays(evidence)):
         p50, p99 = found[len(found) // 2], found[min(len(found) - 1, len(found) * 99 // 100)]

@@ -15,7 +15,10 @@ from django.conf import settings
 
 from core import embedded, embedded_home
 
-FOREIGN = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "GROQ_API_KEY", "OPENROUTER_API_KEY", "OLLAMA_HOST")
+FOREIGN = (
+    "OPENAI_API_KEY", "OPENAI_BASE_URL", "GROQ_API_KEY", "OPENROUTER_API_KEY", "OLLAMA_HOST",
+    "DATABASE_ROLE", "DATABASE_AS_OWNER", "AUDIT_SIGNING_KEY", "AUDIT_HEADS_FILE", "AUDIT_HEADS_URL",
+)  # fmt: skip
 
 if settings.configured:
     raise pytest.UsageError("Django is set up before the servers of the tests: unset DJANGO_SETTINGS_MODULE")
