@@ -27,6 +27,9 @@ test: $(VENV)/.dev  ## Run the tests; ARGS="tests/chat -k cancel" chooses some
 lint: $(VENV)/.dev  ## Check style, types, floors, templates and migrations
 	@exec bin/lint $(VENV)/bin $(PACKAGES)
 
+chaos: $(VENV)/.dev  ## Break the whole stack again and again, and hold what is left against the promises
+	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m tests.chaos.campaign $(ARGS)
+
 bench: $(VENV)/.dev  ## Measure the whole stack and print the table
 	@exec $(PY) -m benchmarks.stream $(ARGS)
 

@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
-from accounts.models import Workspace
+from accounts.models import User, Workspace
 from agents.querysets import AgentQuerySet, ProviderQuerySet
 from approvals.autonomy import Autonomy
 from approvals.querysets import OwnedQuerySet
@@ -181,6 +181,13 @@ class AgentHook(models.Model):
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="hooks")
     name = models.CharField(max_length=100)
     secret = SealedTextField()
+    author = models.ForeignKey(
+        User,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who was shown the secret last: they stand behind what it wakes.",
+    )
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

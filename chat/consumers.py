@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.security.websocket import OriginValidator
+from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
 from django.db import Error as DbError
 from django.db.models import Q
@@ -49,6 +49,13 @@ class Left(Exception):
 
 class SameOrigin(OriginValidator):  # type: ignore[misc]  # Channels is not typed
     """Refuses a page of another origin; a program sends no Origin, and no cookie is read that it could abuse."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        """Judge the handshake; an Origin that is none is a foreign one."""
+        try:
+            return await super().__call__(scope, receive, send)
+        except ValueError:
+            return await WebsocketDenier()(scope, receive, send)
 
     def valid_origin(self, parsed_origin: Any) -> bool:
         """Whether the handshake may go on."""

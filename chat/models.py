@@ -1,5 +1,7 @@
 """What was said and what answers it: conversations, messages, runs."""
 
+from uuid import UUID
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -117,6 +119,14 @@ class Run(models.Model):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="runs", db_index=False)
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="runs", db_index=False)
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+", db_index=False)
+    behind = models.ForeignKey(
+        User,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        help_text="Who stands behind a run in the background, where somebody does: they countersign none of it.",
+    )
     # Not a foreign key: an answer goes only with its conversation, and the check would cost an index on every run.
     answer_id = models.UUIDField(null=True)
     state = models.CharField(max_length=20, choices=RunState, default=RunState.QUEUED)
@@ -177,6 +187,11 @@ class Run(models.Model):
     def said(self) -> str:
         """The text of the draft."""
         return "".join(part["text"] for part in self.draft if part["type"] == "text")
+
+    @property
+    def person_id(self) -> UUID | None:
+        """The person on whose behalf it acts, who countersigns nothing of it."""
+        return self.conversation.user_id or self.behind_id
 
     @property
     def waits(self) -> bool:

@@ -244,7 +244,7 @@ def _holder(key: ApiKey) -> ledger.Who:
 
 
 def _entry(type: str, key: ApiKey, who: ledger.Who, **data: object) -> ledger.Entry:
-    told = {"public_id": key.public_id, **data}
+    told = {"of_key": key.public_id, **data}
     return ledger.Entry(type=type, workspace_id=key.workspace_id, who=who, target=("key", key.pk), data=told)
 
 

@@ -20,6 +20,7 @@ MODELS = ("rehearsal", "rehearsal-reasoning")
 OPENING = "This is a rehearsal: no model was asked."
 SPEAKING_SECONDS = 60.0
 _PERSONA = re.compile(r"You are ([^.\n]{1,200})")
+_EVENT = re.compile(r"<event>[^<]*</event>")
 _WORD = re.compile(r"\s*\S+\s?")
 
 
@@ -62,7 +63,8 @@ def _answer(request: ChatRequest, directions: Directions) -> list[str]:
 
 def _asked(request: ChatRequest) -> str:
     """What of the person's last message is read."""
-    return next((m.content.lstrip()[:READ] for m in reversed(request.messages) if m.role == "user"), "")
+    said = next((m.content for m in reversed(request.messages) if m.role == "user"), "")
+    return _EVENT.sub(" ", said).lstrip()[:READ]  # an event's data gives no directions
 
 
 class RehearsalProvider:

@@ -68,7 +68,7 @@ def create(agent: Agent, *, name: str, by: Actor) -> tuple[AgentHook, Secret]:
     if agent.workspace_id != by.workspace.pk or agent.kind != AgentKind.MANAGER:
         raise Invalid.field("agent", "is no agent of kind manager in this workspace")
     secret = new_secret()
-    hook = AgentHook.objects.create(workspace=by.workspace, agent=agent, name=name, secret=secret)
+    hook = AgentHook.objects.create(workspace=by.workspace, agent=agent, name=name, secret=secret, author=by.user)
     _record("webhook.changed", hook, audit.person(by), name=name, enabled=True, new_secret=True)
     return hook, secret
 
@@ -78,7 +78,7 @@ def rotate(hook: AgentHook, *, by: Actor) -> Secret:
     """A new secret in the place of the old one, which holds no more; raises RoleMissing or UnknownHook."""
     _admit(by)
     secret = new_secret()
-    _change(hook, by, secret=secret)
+    _change(hook, by, secret=secret, author=by.user)
     _record("webhook.changed", hook, audit.person(by), new_secret=True)
     return secret
 
@@ -102,7 +102,7 @@ def receive(
     if len(body) > LARGEST:
         raise TooLarge(f"A webhook may have {LARGEST} bytes at most.")
     text = _text(body)
-    hook = AgentHook.objects.select_related("agent__workspace").filter(pk=hook_id).first()
+    hook = AgentHook.objects.select_related("agent__workspace", "author").filter(pk=hook_id).first()
     given = {name: headers.get(name, "") for name in _FORMS}
     believed = _signed(given, text, secret=hook.secret if hook and hook.enabled else NOBODYS)
     if hook is None or not believed:

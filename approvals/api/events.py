@@ -109,7 +109,7 @@ class EventsView(APIView):
 def _told(event: AuditEvent) -> dict[str, Any]:
     payload: AuditPayload | None = getattr(event, "payload", None)
     seal: AuditSeal | None = getattr(event, "seal", None)
-    data = json.loads(payload.data) if payload else None
+    data = _read(payload.data) if payload else None
     return {
         "id": event.pk,
         "seq": seal.seq if seal else None,
@@ -123,3 +123,12 @@ def _told(event: AuditEvent) -> dict[str, Any]:
         "created_at": event.at,
         "hash": bytes(seal.hash).hex() if seal else None,
     }
+
+
+def _read(text: str) -> dict[str, Any]:
+    """What an event tells; one that somebody has tampered with spoils no page, and `audit verify` names it."""
+    try:
+        read = json.loads(text)
+    except ValueError:
+        read = None
+    return read if isinstance(read, dict) else {"unreadable": True}

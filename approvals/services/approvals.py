@@ -81,7 +81,7 @@ def request(
         policy=approval.policy_name,
         policy_version=policy_version,
         terms=approval.terms,
-        expires_at=approval.expires_at.isoformat(),
+        expires_at=approval.expires_at,
     )
     audit.record(asked)
     outbox.put(approval.workspace_id, "approval.requested", payload(approval), emails=rights.emails(approval))

@@ -13,7 +13,7 @@ from accounts.models import Actor, User
 from approvals import kinds, live
 from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.rules import Ask
-from approvals.services import audit, outbox
+from approvals.services import audit, outbox, veil
 from approvals.terms import terms_of
 from core.errors import Conflict, NotFound
 
@@ -108,7 +108,7 @@ def end(
         decision=approval.decision,
         reason=reason,
         response=response,
-        valid_until=approval.valid_until and approval.valid_until.isoformat(),
+        valid_until=approval.valid_until,
     )
     audit.record(*entries, ending)
     kinds.of(approval.kind).decided(approval)
@@ -189,6 +189,7 @@ def payload(approval: Approval, **more: Any) -> dict[str, Any]:
     return {
         "approval_id": told.pop("id"),
         **told,
+        "reason": veil.over(approval.reason, workspace_id=approval.workspace_id),
         "tool": approval.tool,
         "risk": approval.risk,
         "agent": approval.agent,

@@ -111,6 +111,12 @@ def revoke(grant_id: UUID, *, by: Actor) -> bool:
     return True
 
 
+def still_holds(grant_id: UUID, call: Call) -> bool:
+    """Whether a call that used a grant up may start by it now: not revoked, and policy and its author's right hold."""
+    grant = Grant.objects.select_related("approval__requested_by").filter(pk=grant_id, revoked_at=None).first()
+    return grant is not None and covers(grant, call.arguments) and _holds(grant, call)
+
+
 def _holds(grant: Grant, call: Call) -> bool:
     verdict = rules.judge(call, policies.current(call.workspace_id))
     if not isinstance(verdict, Ask) or not verdict.may_remember or verdict.quorum_approve > 1:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import math
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
@@ -40,6 +41,8 @@ def _plain(value: Any, hide: Callable[[str], str], depth: int) -> Any:
         return {_text(str(name), hide): _member(str(name), inner, hide, depth - 1) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(inner, hide, depth - 1) for inner in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return _text(str(value), hide)
 
 

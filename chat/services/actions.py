@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from approvals.rules import Ask
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from agents.events import ApprovalRequested, Event
 from approvals.models import Approval
+from approvals.rules import Ask
 from approvals.services import approvals, audit, outbox
 from chat import eventlog
 from chat.bells import ring_action, ring_run
@@ -60,7 +60,7 @@ def request(run: Run, action: Action, ask: Ask, preview: Any) -> Asked:
         digest=action.digest,
         preview=dict(preview),
         policy_version=action.policy_version,
-        requested_by=run.conversation.user,
+        requested_by=run.conversation.user or run.behind,
     )
     action.approval_id = approval.pk
     return Asked(approval.pk, action.call_id, action.tool, action.risk, approval.expires_at)
@@ -179,7 +179,7 @@ def entry(action: Action, type_: str, who: audit.Who | None = None, **more: Any)
     return audit.Entry(
         type=type_,
         workspace_id=action.workspace_id,
-        who=who or audit.agent(action.agent_id, action.person_id),
+        who=who or audit.agent(action.agent_id, action.person_id, _slug(action)),
         target=("action", action.pk),
         agent_id=action.agent_id,
         session_id=action.conversation_id,
@@ -198,8 +198,13 @@ def run_entry(run: Run, type_: str) -> audit.Entry:
     return audit.Entry(
         type=type_,
         workspace_id=run.workspace_id,
-        who=audit.agent(run.agent_id, run.conversation.user_id),
+        who=audit.agent(run.agent_id, run.person_id, _slug(run)),
         target=("run", run.pk),
         agent_id=run.agent_id,
         session_id=run.conversation_id,
     )
+
+
+def _slug(row: Action | Run) -> str:
+    """The agent's slug where it is at hand; it is worth no query."""
+    return row.agent.slug if "agent" in row._state.fields_cache else ""

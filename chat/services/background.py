@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from accounts.models import Actor
+from accounts.models import Actor, User
 from agents import brain
 from agents.models import Agent, AgentKind
 from approvals.services import audit
@@ -33,11 +33,19 @@ class AgentOff(Conflict):
     default_detail = "The agent or its workspace is switched off."
 
 
-def wake(agent: Agent, *, told: str = "", event: dict[str, Any] | None = None, who: audit.Who) -> Run:
+def wake(
+    agent: Agent,
+    *,
+    told: str = "",
+    event: dict[str, Any] | None = None,
+    who: audit.Who,
+    behind: User | None = None,
+) -> Run:
     """Start a run of an agent of kind manager: its task, then what it is `told`, then the event's data, marked as data.
 
-    Raises AgentBusy while its run before goes on or waits for people, AgentOff, Invalid for an agent of another kind or
-    without a task, BrainUnavailable.
+    Who stands `behind` it, as whoever holds the secret of a hook does, countersigns nothing of it. Raises AgentBusy
+    while its run before goes on or waits for people, AgentOff, Invalid for an agent of another kind or without a task,
+    BrainUnavailable.
     """
     if agent.kind != AgentKind.MANAGER:
         raise Invalid("Only an agent of kind manager works in the background.")
@@ -67,7 +75,7 @@ def wake(agent: Agent, *, told: str = "", event: dict[str, Any] | None = None, w
             )
         )
         nobody: Actor | None = None
-        return runs.start(conversation, text=text, by=nobody, choice=choice)
+        return runs.start(conversation, text=text, by=nobody, choice=choice, behind=behind)
 
 
 def on_schedule(agent_id: UUID) -> Run | None:

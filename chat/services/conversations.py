@@ -72,7 +72,7 @@ def change(conversation: Conversation, *, title: str | None = None, archived: bo
 def delete(conversation: Conversation, *, by: Actor) -> None:
     """Remove it with its messages and runs; one under way is stopped once they are gone."""
     with transaction.atomic():
-        locked = Conversation.objects.select_for_update().filter(pk=conversation.pk).first()
+        locked = Conversation.objects.select_for_update(no_key=True).filter(pk=conversation.pk).first()
         if locked is None:
             raise UnknownSession("The session was deleted meanwhile.")
         for run in locked.runs.select_for_update().filter(active=True):

@@ -18,8 +18,8 @@ from agents.tools import registry
 from agents.tools.registry import Context
 from approvals import rules
 from approvals.models import Approval
-from approvals.rules import Allow, Ask
-from approvals.services import approvals, audit, policies
+from approvals.rules import Allow
+from approvals.services import approvals, audit, grants, policies
 from approvals.terms import asked_alike
 from chat.bells import ring_action
 from chat.models import Action, ActionState
@@ -108,7 +108,7 @@ def refusal(action: Action) -> str:
             return "approval_not_valid"
         alike = held.version == approval.policy_version or asked_alike(call, held, approval.terms)
         return "" if alike or isinstance(verdict, Allow) else "policy_changed"
-    if isinstance(verdict, Allow) or (isinstance(verdict, Ask) and action.grant_id is not None):
+    if isinstance(verdict, Allow) or (action.grant_id is not None and grants.still_holds(action.grant_id, call)):
         return ""
     return "policy_changed"
 

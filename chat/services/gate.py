@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from approvals.rules import Allow, Ask, Deny, Observe, Rules, Verdict
-
 from accounts.models import Membership, Workspace
 from agents.models import Agent, ToolSetting
 from agents.providers.base import ToolCall
@@ -14,6 +12,7 @@ from agents.tools import registry
 from agents.tools.registry import Context, ToolSpec
 from approvals import rules
 from approvals.calls import Call, Person
+from approvals.rules import Allow, Ask, Deny, Observe, Rules, Verdict
 from chat.models import Action, Run
 from core import digest
 from core.errors import DomainError, FieldError, Invalid
@@ -70,7 +69,7 @@ class Judged:
 def origin_of(run: Run) -> Origin:
     """Where the calls of this run come from."""
     conversation = run.conversation
-    return _origin(run.workspace, run.agent, conversation.user_id, run.companion_type, run.pk, conversation.pk)
+    return _origin(run.workspace, run.agent, run.person_id, run.companion_type, run.pk, conversation.pk)
 
 
 def origin_of_action(action: Action) -> Origin:

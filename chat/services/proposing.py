@@ -86,7 +86,7 @@ def _action(run: Run, step: Step, place: int, key: UUID, judged: gate.Judged, po
         run=run,
         conversation=run.conversation,
         agent=run.agent,
-        person_id=run.conversation.user_id,
+        person_id=run.person_id,
         companion_type=run.companion_type,
         step=step.number,
         place=place,

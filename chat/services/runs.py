@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from accounts.models import Actor
+from accounts.models import Actor, User
 from agents.brain import Choice
 from agents.providers.base import PASSING
 from approvals.services import audit
@@ -69,6 +69,7 @@ def start(
     on_conflict: OnConflict = OnConflict.REJECT,
     metadata: dict[str, object] | None = None,
     run_id: UUID | None = None,
+    behind: User | None = None,
     also: Callable[[Run], None] | None = None,
 ) -> Run:
     """Store the message and the run that answers it, and wake a worker once that is committed.
@@ -95,6 +96,7 @@ def start(
         companion_type=conversation.companion.type if conversation.companion else "",
         provider=choice.provider.name,
         model=choice.model,
+        behind=behind,
     )
     conversation.title = conversation.title or _title(text)
     fresh = conversation._state.adding
@@ -131,9 +133,9 @@ _STORE = """, message AS (
     INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, model, provider, metadata)
     VALUES (%(message)s, %(workspace)s, %(conversation)s, %(role)s, %(content)s, %(parts)s::jsonb, '', '',
         %(metadata)s::jsonb))
-INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, message_id, state, active, attempt, given_back,
-    resumed, steps, seq_base, seq, draft, companion_type, provider, model, worker, error_code, error_message)
-VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(message)s, %(state)s, %(active)s, 0, 0,
+INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, behind_id, message_id, state, active, attempt,
+    given_back, resumed, steps, seq_base, seq, draft, companion_type, provider, model, worker, error_code, error_message)
+VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(behind)s, %(message)s, %(state)s, %(active)s, 0, 0,
     false, 0, 0, 0, '[]'::jsonb, %(companion_type)s, %(provider)s, %(model)s, '', '', '')
 """
 
@@ -146,7 +148,7 @@ def _store(conversation: Conversation, message: Message, run: Run, *, fresh: boo
     begun = audit.Entry(
         type="run.started",
         workspace_id=run.workspace_id,
-        who=audit.person(by) if by else audit.agent(run.agent_id),
+        who=audit.person(by) if by else audit.agent(run.agent_id, run.behind_id),
         target=("run", run.pk),
         agent_id=run.agent_id,
         session_id=conversation.pk,
@@ -171,6 +173,7 @@ def _store(conversation: Conversation, message: Message, run: Run, *, fresh: boo
                 "metadata": json.dumps(message.metadata),
                 "run": run.pk,
                 "agent": run.agent_id,
+                "behind": run.behind_id,
                 "state": run.state,
                 "active": run.active,
                 "companion_type": run.companion_type,
@@ -183,7 +186,7 @@ def _store(conversation: Conversation, message: Message, run: Run, *, fresh: boo
 def cancel(run: Run, *, by: Actor) -> None:
     """Ask that the run stop. One that waits in line ends here; one under way is stopped by its worker."""
     with transaction.atomic():
-        conversation = Conversation.objects.select_for_update().filter(pk=run.conversation_id).first()
+        conversation = Conversation.objects.select_for_update(no_key=True).filter(pk=run.conversation_id).first()
         if conversation is not None and cancel_locked(run.pk, conversation, by=by):
             promote([conversation.pk])
 
@@ -271,7 +274,7 @@ def _take_turn(conversation: Conversation, run: Run, on_conflict: OnConflict, *,
 
     The conversation is locked before any of its runs, here as everywhere.
     """
-    locked = Conversation.objects.select_for_update().filter(pk=conversation.pk).first()
+    locked = Conversation.objects.select_for_update(no_key=True).filter(pk=conversation.pk).first()
     if locked is None:
         raise ChangedMeanwhile
     locked.title = conversation.title = locked.title or conversation.title

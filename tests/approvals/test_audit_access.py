@@ -98,7 +98,7 @@ def test_the_life_of_a_key_is_recorded_and_its_secret_is_not(workspace, member, 
     assert [event.type for event in events] == ["key.created", "key.used", "key.rotated", "key.revoked"]
     _, who, data = told("key.created")[0]
     assert (who, data["actor"], data["of"]) == (owner.user.pk, owner.user.email, member.user.email)
-    assert (data["public_id"], data["scopes"]) == (key.public_id, ["chat"])
+    assert (data["of_key"], data["scopes"]) == (key.public_id, ["chat"])
     assert told("key.rotated")[0][2]["successor"] == successor.public_id
     assert told("key.used")[0][2]["key"] == key.public_id
     secret = text.rpartition("_")[2]

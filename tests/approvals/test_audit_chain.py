@@ -210,7 +210,7 @@ def test_an_event_slipped_in_beside_the_chain_is_found(workspace):
         )
     seq, text = first_bad(workspace)
     assert seq is None
-    assert "no place in the chain for more than a minute" in text
+    assert "no place in the chain" in text
 
 
 def test_a_cut_tail_is_found_by_the_heads(workspace):

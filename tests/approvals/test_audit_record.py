@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -157,6 +158,7 @@ ODD = {
     "no number": (float("nan"), "nan"),
     "a lone surrogate": ("a\ud800b", "a?b"),
     "an id": (uuid.UUID(int=7), str(uuid.UUID(int=7))),
+    "a time": (datetime(2026, 1, 5, 10, 2, tzinfo=timezone(timedelta(hours=1))), "2026-01-05T09:02:00Z"),
     "a tuple": ((1, 2), [1, 2]),
 }
 

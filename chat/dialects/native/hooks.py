@@ -46,6 +46,7 @@ def wake(event: hooks.Event) -> dict[str, Any]:
                 told=f"The webhook {hook.name!r} came.",
                 event={"webhook_id": event.webhook_id, "data": event.data},
                 who=audit.Who("system", None, label=f"webhook {hook.name}"),
+                behind=hook.author,
             )
     except Conflict as error:
         return {"status": error.code, "run_id": None}
