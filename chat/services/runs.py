@@ -134,7 +134,8 @@ _STORE = """, message AS (
     VALUES (%(message)s, %(workspace)s, %(conversation)s, %(role)s, %(content)s, %(parts)s::jsonb, '', '',
         %(metadata)s::jsonb))
 INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, behind_id, message_id, state, active, attempt,
-    given_back, resumed, steps, seq_base, seq, draft, companion_type, provider, model, worker, error_code, error_message)
+    given_back, resumed, steps, seq_base, seq, draft, companion_type, provider, model, worker, error_code,
+    error_message)
 VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(behind)s, %(message)s, %(state)s, %(active)s, 0, 0,
     false, 0, 0, 0, '[]'::jsonb, %(companion_type)s, %(provider)s, %(model)s, '', '', '')
 """

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from tests.servers import session
 ASKING = ("member", "member", "member", "member2", "member2", "manager")
 DECIDING = ("manager", "manager2")
 SETTLE_SECONDS = 120.0
+GOODBYE_SECONDS = 20.0
 DELIVER_SECONDS = 180.0  # the lease of a delivery whose worker died is two minutes
 _MOVING = """
 SELECT (SELECT count(*) FROM chat_action WHERE state NOT IN ('succeeded', 'failed', 'refused'))
@@ -84,22 +85,20 @@ def run(size: Size) -> Outcome:
     history = History(folder / "history.jsonl")
     processes = Processes(folder, size.seed, history, webs=size.webs, workers=size.workers, lease=size.lease)
     begun = time.monotonic()
-    try:
+    with ExitStack() as leaving:
+        leaving.callback(history.close)
+        leaving.callback(processes.close)
         processes.start()
         _prepare(processes)
         campaign = Campaign(size, processes, history)
-        try:
-            campaign.rage()
-            campaign.settle()
-        finally:
-            campaign.end()
+        leaving.callback(campaign.end)
+        campaign.rage()
+        campaign.settle()
+        campaign.end()
         found = evidence.collect(
             processes.stack, effects=processes.effects, history=folder / "history.jsonl", in_flight=processes.caught
         )
         found.chain += verified(processes)
-    finally:
-        processes.close()
-        history.close()
     outcome = Outcome(size, found, dict(processes.happened), time.monotonic() - begun, folder)
     outcome.findings = report.findings(found)
     return outcome
@@ -140,8 +139,8 @@ class Campaign:
         members = [Member(person, self._workload, alone=person.name == "manager") for person in asking]
         managers = [Manager(self._person(name, name), self._workload, second=name != "manager") for name in DECIDING]
         caretaker = Caretaker(self._person("admin", "admin"), processes.effects, self._unknown)
-        self._others = [thread(one.live, "decider") for one in (*managers, caretaker)]
-        self._asking = [thread(one.live, "member") for one in members]
+        self._others = [thread(one.person, one.live) for one in (*managers, caretaker)]
+        self._asking = [thread(one.person, one.live) for one in members]
 
     def _person(self, name: str, whims: str) -> Person:
         stack = self._processes.stack
@@ -192,8 +191,9 @@ class Campaign:
         """Send everybody home."""
         self._over.set()
         self._workload.close()
+        deadline = time.monotonic() + GOODBYE_SECONDS
         for one in (*self._asking, *self._others):
-            one.join(90)
+            one.join(max(0.0, deadline - time.monotonic()))
         for person in self._people:
             person.http.close()
 

@@ -214,10 +214,12 @@ def outbox_agrees(evidence: Evidence) -> Iterator[str]:
 
 
 def nothing_broke(evidence: Evidence) -> Iterator[str]:
-    """No request was answered with 500."""
+    """No request was answered with 500, and no client came upon what it could not understand."""
     for line in evidence.history:
         if line.get("code") == 500:
             yield f"{line['who']} was answered 500 at {line['f']}: {line.get('detail', '')}"
+        elif line["type"] == "stumble":
+            yield f"{line['who']} stumbled: {line['detail']}"
 
 
 def _acting(evidence: Evidence) -> list[Action]:
@@ -240,5 +242,5 @@ CHECKS: dict[str, Check] = {
     "calls without exactly one result, runs without an end": one_result_a_call,
     "streams with an event doubled, missing or out of order": streams_are_exact,
     "changes that the outbox does not tell, or twice": outbox_agrees,
-    "requests answered with 500": nothing_broke,
+    "requests answered with 500, or in a way that cannot be": nothing_broke,
 }

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,7 @@ LEAVES = 0.02  # of all events: the reader closes the connection and comes back
 CANCELS = 0.05  # of all runs
 MEDDLES = 0.08  # of all requests: whoever asked tries to approve it
 LOOK_SECONDS = 0.3
+AT_ONCE = 6  # decisions of one manager
 SURE_SECONDS = 3.0  # after which nothing that was sent can still be under way
 
 
@@ -125,17 +127,18 @@ class Manager:
 
     def __init__(self, person: Person, workload: Workload, *, second: bool) -> None:
         self.person, self._workload, self._second = person, workload, second
-        self._seen: set[str] = set()
 
     def live(self) -> None:
-        """Decide until nobody asks any more."""
-        while not self.person.over.is_set():
-            answer = self.person.ask("list", "GET", "/v1/ai/approvals?limit=100")
-            for row in answer.json()["approvals"] if answer is not None else ():
-                if row["id"] not in self._seen and not self.person.over.is_set():
-                    self._seen.add(row["id"])
-                    self._consider(row)
-            self.person.over.wait(LOOK_SECONDS)
+        """Decide until nobody asks any more; several at once, for some answers are long in coming."""
+        seen: set[str] = set()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            while not self.person.over.is_set():
+                answer = self.person.ask("list", "GET", "/v1/ai/approvals?limit=100")
+                rows = answer.json()["approvals"] if answer is not None else []
+                for row in (row for row in rows if row["id"] not in seen):
+                    seen.add(row["id"])
+                    pool.submit(self._consider, row).add_done_callback(Future.result)
+                self.person.over.wait(LOOK_SECONDS)
 
     def _consider(self, row: dict[str, Any]) -> None:
         answer = self.person.ask("look", "GET", f"/v1/ai/approvals/{row['id']}", approval=row["id"])
@@ -234,9 +237,17 @@ class Caretaker:
         return self.person.http.cookies.get("csrftoken", "")
 
 
-def thread(live: Callable[[], None], name: str) -> threading.Thread:
-    """A thread that lives so, begun."""
-    begun = threading.Thread(target=live, name=name, daemon=True)
+def thread(person: Person, live: Callable[[], None]) -> threading.Thread:
+    """A thread in which somebody lives, begun; what they stumble over is in the history."""
+
+    def run() -> None:
+        try:
+            live()
+        except Exception as error:
+            person.history.note(person.name, "stumble", "live", detail=repr(error)[:300])
+            raise
+
+    begun = threading.Thread(target=run, name=person.name, daemon=True)
     begun.start()
     return begun
 

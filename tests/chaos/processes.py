@@ -144,11 +144,13 @@ class Processes:
 
     def _died(self, name: str, pid: int, how: str) -> None:
         embedded_child.kill_group(pid)
+        self._fired(name, "stop")
         self._catch(pid)
         self.note(f"{name.rstrip('0123456789')} killed at {how}", process=name)
         self._due[name] = time.monotonic() + self.rng.uniform(0.0, 0.6)
 
     def _slept(self, name: str, pid: int, how: str) -> None:
+        self._fired(name, "stop")  # it may have come to such a point in the very moment in which it was stopped
         self._catch(pid)
         self.note(how, process=name)
         self._thaw[name] = time.monotonic() + self.lease + self.rng.uniform(1.0, 8.0)

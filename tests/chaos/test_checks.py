@@ -141,6 +141,7 @@ BROKEN = [
     ("changes that", lambda e: e.announced.append(replace(e.announced[0], id="row 3", delivered=False))),
     ("changes that", lambda e: e.sunk.pop()),
     ("requests answered", lambda e: e.history.append({"who": "member", "type": "info", "f": "look", "code": 500})),
+    ("requests answered", lambda e: e.history.append({"who": "me", "type": "stumble", "f": "live", "detail": "?"})),
 ]
 
 
