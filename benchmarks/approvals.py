@@ -1,7 +1,7 @@
 """`make bench-approvals`: from a decision to its action, audited changes a second, and lists that stay flat.
 
 Starts the stack as `make up` does, on a folder of its own with PostgreSQL's fsync on, and measures it over HTTP and
-from within. It exits with 1 when a figure misses its target by so much that something must be broken.
+from within. The table says which targets were missed.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from benchmarks.countersigning import Figure
 
 START, END = "<!-- bench-approvals:start -->", "<!-- bench-approvals:end -->"
 ROUNDS = 15
+SILENT = 3  # decisions that no doorbell tells of
+CREWS = ((1, 4), (2, 2))  # processes and their threads that make audited changes
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,7 +42,6 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> list[Figure]:
     """Start the stack, measure, stop it."""
     os.environ |= {"LIMIT_DECIDE": "1000000", "LIMIT_LOGIN": "1000", "LOG_LEVEL": "WARNING"}
-    figures: list[Figure] = []
     with ExitStack() as open_:
         upstream = open_.enter_context(stream.child("benchmarks.upstream", "0"))
         assert upstream.stdout is not None
@@ -49,23 +50,40 @@ def run(options: argparse.Namespace) -> list[Figure]:
         data = folder / "data"
         _tell("starting the stack")
         running = open_.enter_context(stack.started(data, base))
-        demo = json.loads((data / "demo.json").read_text())
+        manager = json.loads((data / "demo.json").read_text())["users"]["manager"]
         countersigning.connect(data)
-        manager = demo["users"]["manager"]
-        _tell("decisions")
-        figures += countersigning.decisions(running.base_url, running.key, manager, options.decisions)
-        figures.append(countersigning.without_bell(running.base_url, running.key, manager, 3))
+        figures = _decided(running, manager, options)
         with _asleep(running.roots):
-            _tell("audited changes")
-            figures.append(countersigning.changes(2 if options.quick else 15, 4))
-            figures.append(countersigning.chained(2_000 if options.quick else 200_000, 4))
-            _tell("verifying")
-            figures.append(countersigning.verified())
-            _tell("lists")
-            from benchmarks import lists  # noqa: PLC0415  it needs Django, which is loaded by now
-
-            figures += lists.measure(manager, events=options.events, requests=options.requests, rounds=ROUNDS)
+            figures += _recorded(data, running, options)
+            figures += _listed(manager, options)
     return figures
+
+
+def _decided(running: stack.Stack, manager: dict[str, str], options: argparse.Namespace) -> list[Figure]:
+    from benchmarks import deciding  # noqa: PLC0415  it needs Django, which is loaded by now
+
+    _tell("decisions")
+    desk = deciding.Desk(running.base_url, running.key, manager)
+    try:
+        return [*deciding.decisions(desk, options.decisions), deciding.without_bell(desk, SILENT)]
+    finally:
+        desk.close()
+
+
+def _recorded(data: Path, running: stack.Stack, options: argparse.Namespace) -> list[Figure]:
+    from benchmarks import recording  # noqa: PLC0415
+
+    seconds, events = (2, 2_000) if options.quick else (15, 200_000)
+    _tell("audited changes")
+    figures = [recording.changes(data, running.roots, seconds, processes, threads) for processes, threads in CREWS]
+    _tell("the chain")
+    return [*figures, recording.chained(events, 4), recording.verified()]
+
+
+def _listed(manager: dict[str, str], options: argparse.Namespace) -> list[Figure]:
+    from benchmarks import lists  # noqa: PLC0415
+
+    return lists.measure(manager, events=options.events, requests=options.requests, rounds=ROUNDS, tell=_tell)
 
 
 @contextmanager
@@ -83,10 +101,13 @@ def _asleep(roots: list[int]) -> Iterator[None]:
 
 def markdown(figures: Sequence[Figure]) -> str:
     """The table."""
-    words = {None: "–", True: "yes", False: "**no**"}
-    rows = [[one.name, one.measured, one.target, words[one.reached]] for one in figures]
     head = f"`python -m benchmarks.approvals` on {datetime.now(UTC):%Y-%m-%d}: {proc.machine()}."
-    return head + "\n\n" + report.table(["figure", "measured", "target", "reached?"], rows) + "\n"
+    return (
+        head
+        + "\n\n"
+        + report.table(["figure", "measured", "target", "reached?"], [one.row() for one in figures])
+        + "\n"
+    )
 
 
 def write(page: Path, text: str) -> None:

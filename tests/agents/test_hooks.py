@@ -16,9 +16,13 @@ from standardwebhooks import Webhook
 from accounts.models import Role
 from accounts.permissions import RoleMissing
 from agents.models import Agent, AgentHook, HookDelivery
+from agents.providers.base import ToolCall
 from agents.services import hooks
-from approvals.models import AuditEvent
+from approvals.models import AuditEvent, Decision
+from approvals.services import approvals
+from approvals.services.rights import IsRequester
 from chat.models import Run
+from chat.services import leases, proposing
 from core import ids
 from core.errors import Invalid
 from tests.cast import person
@@ -226,6 +230,27 @@ def test_the_same_webhook_ten_times_at_once_wakes_the_agent_once(call):
     with ThreadPoolExecutor(10) as pool:
         assert sorted(pool.map(send, range(10))) == [200] * 9 + [202]
     assert Run.objects.count() == HookDelivery.objects.count() == 1
+
+
+@pytest.mark.parametrize("rotated", [False, True], ids=["who made it", "who rotated its secret"])
+def test_who_knows_a_hooks_secret_countersigns_nothing_of_what_it_wakes(call, hook, guard, manager, workspace, rotated):
+    knows, other = manager, person(workspace, "colleague", Role.MANAGER)
+    key = None
+    if rotated:
+        knows, other = other, manager
+        key = str(hooks.rotate(hook, by=knows))
+    Agent.objects.filter(pk=guard.pk).update(tools=["service_restart"])
+    assert (call(key=key) if key else call()).status_code == 202
+    [claim] = leases.claim("test", limit=1)
+    restart = ToolCall("call_1_1", "service_restart", {"service": "web"})
+    parts = [{"type": "tool_call", "call_id": restart.call_id, "name": restart.name, "arguments": restart.arguments}]
+    step = proposing.Step(
+        run_id=claim.run_id, attempt=claim.attempt, number=1, seq=10, parts=parts, usage=None, calls=[restart]
+    )
+    [asked] = proposing.propose(step)
+    with pytest.raises(IsRequester):
+        approvals.decide(asked.approval_id, by=knows, decision=Decision.APPROVE)
+    assert approvals.decide(asked.approval_id, by=other, decision=Decision.APPROVE).status == "approved"
 
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])

@@ -213,6 +213,50 @@ def test_an_event_slipped_in_beside_the_chain_is_found(workspace):
     assert "no place in the chain" in text
 
 
+@pytest.mark.parametrize("at", ["now()", "now() + interval '1 year'"], ids=["just now", "in the future"])
+def test_an_event_that_nothing_is_to_seal_is_found_at_once(workspace, at):
+    chained(workspace)
+    with owner() as cursor:
+        cursor.execute(
+            "INSERT INTO approvals_auditevent (id, workspace_id, type, actor_kind, target_kind, at, commitment)"
+            f" VALUES (gen_random_uuid(), %s, 'approval.approved', 'system', '', {at}, '')",
+            [workspace.pk],
+        )
+    assert "no place in the chain" in first_bad(workspace)[1]
+
+
+def test_what_has_just_been_recorded_may_wait_for_its_place(workspace):
+    chained(workspace)
+    record(workspace)
+    assert first_bad(workspace) is None
+
+
+def test_bytes_that_moved_from_the_payload_into_its_salt_are_found(workspace):
+    chained(workspace)
+    with owner() as cursor:
+        cursor.execute(
+            "UPDATE approvals_auditpayload SET salt = salt || convert_to(left(data, 1), 'UTF8'), data = substr(data, 2)"
+            " WHERE event_id = %s",
+            [at(workspace, 4)],
+        )
+    assert first_bad(workspace) == (4, "The payload is not what was written.")
+
+
+def test_an_erasure_that_never_had_a_place_excuses_nothing(workspace):
+    chained(workspace)
+    with owner() as cursor:
+        cursor.execute("DELETE FROM approvals_auditpayload WHERE event_id = %s", [at(workspace, 4)])
+        cursor.execute(
+            "WITH told AS (INSERT INTO approvals_auditevent (id, workspace_id, type, actor_kind, target_kind, at,"
+            " commitment) VALUES (gen_random_uuid(), %s, 'audit.erased', 'system', '', now(), '') RETURNING id)"
+            " INSERT INTO approvals_auditpayload (event_id, salt, data)"
+            """ SELECT id, 'xxxxxxxxxxxxxxxx', '{"events":1}' FROM told""",
+            [workspace.pk],
+        )
+    texts = {fault.text for fault in verifying.verify(workspace.pk).faults}
+    assert "1 payloads are gone, of which 0 were erased." in texts
+
+
 def test_a_cut_tail_is_found_by_the_heads(workspace):
     chained(workspace)
     cut(workspace, 7)

@@ -1,11 +1,8 @@
 """Decisions at the same instant: one ends the request, all others are told how it stands."""
 
 import logging
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,47 +13,15 @@ from django.db.models.functions import Now
 from accounts.models import Actor, Group, Role, Workspace
 from approvals.models import Approval, Decision, Vote
 from approvals.services import approvals, audit
-from core.errors import DomainError
 from tests.approvals.desk import Desk, events, fresh, request
 from tests.cast import person
+from tests.crowd import crowd
 
 DECIDERS, TRIALS = 40, 20
 APPROVE, REJECT = Decision.APPROVE, Decision.REJECT
 ENDINGS = {"approved", "rejected", "expired", "cancelled", "superseded"}
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@contextmanager
-def crowd(size: int) -> Iterator[Callable[[list[Callable[[], Any]]], list[Any]]]:
-    """Runs calls at the same instant, each in a thread with a connection of its own; gives what they say or refuse."""
-    threads = ThreadPoolExecutor(size)
-    barrier: threading.Barrier
-
-    def one(call: Callable[[], Any]) -> Any:
-        connection.ensure_connection()
-        barrier.wait()
-        try:
-            return call()
-        except DomainError as error:
-            return error.code
-
-    def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-        nonlocal barrier
-        barrier = threading.Barrier(len(calls))
-        return list(threads.map(one, calls))
-
-    try:
-        yield at_once
-    finally:
-        barrier = threading.Barrier(size)
-
-        def leave(_: int) -> None:
-            connection.close()
-            barrier.wait()
-
-        list(threads.map(leave, range(size)))
-        threads.shutdown()
 
 
 @pytest.fixture

@@ -9,44 +9,14 @@ from accounts.models import Membership, Role
 from agents.models import Agent, ToolSetting
 from agents.providers.base import ToolCall
 from agents.tools import registry
-from approvals.models import Approval, AuditEvent, Decision, Effect, Policy
-from approvals.services import approvals, policies
+from approvals.models import Approval, AuditEvent, Decision, Effect, Grant, Policy
+from approvals.services import approvals, grants, policies
+from approvals.services.approvals import Remember
 from chat.models import Action, ActionState, Run, RunState
 from chat.services import actions, conversations, execution, leases, proposing, runs, verdicts
 from chat.services.execution import Outcome
-from companions.models import Companion
 
-TOOLS = ["service_status", "service_restart", "service_logs"]
 DONE = Outcome(True, "restarted", "restarted")
-
-
-@pytest.fixture
-def devops(workspace) -> Companion:
-    agent = Agent.objects.create(workspace=workspace, slug="devops", name="Argus", tools=TOOLS)
-    return Companion.objects.create(workspace=workspace, type="devops", name="Argus", agent=agent)
-
-
-@pytest.fixture
-def step(say, devops, member):
-    """Puts a step's calls through the gate for a new run; gives the run."""
-
-    def propose(*calls: tuple[str, dict | None]) -> Run:
-        run = say("Do it", into=conversations.new(devops, by=member))
-        [claim] = leases.claim("test", limit=10)
-        named = [ToolCall(f"call_1_{place}", name, given) for place, (name, given) in enumerate(calls, 1)]
-        parts = [
-            {"type": "tool_call", "call_id": one.call_id, "name": one.name, "arguments": one.arguments or {}}
-            for one in named
-        ]
-        proposing.propose(
-            proposing.Step(
-                run_id=claim.run_id, attempt=claim.attempt, number=1, seq=10, parts=parts, usage=None, calls=named
-            )
-        )
-        run.refresh_from_db()
-        return run
-
-    return propose
 
 
 def of(run: Run) -> list[Action]:
@@ -206,6 +176,41 @@ def test_nothing_runs_where_a_precondition_fell_between_approval_and_start(step,
     action.refresh_from_db()
     assert action.state == ActionState.REFUSED
     assert AuditEvent.objects.filter(type="action.refused", target_id=action.pk).exists()
+
+
+@pytest.mark.parametrize("what", ["nothing", "it was revoked", "its author lost the right", "it may not be any more"])
+def test_what_was_remembered_holds_at_the_last_gate_too(step, devops, manager, owner, member, workspace, what):
+    rule = Policy(workspace=workspace, name="Restarts", tool="service_restart", may_remember=True)
+    policies.save(rule, by=owner)
+    first = step(RESTART)
+    given = approve(of(first)[0], manager, remember=Remember(count=5))
+    [done] = take()
+    execution.settle(done, DONE)
+    [claim] = leases.claim("test", limit=1)
+    again = ToolCall("call_2_1", *RESTART)
+    parts = [{"type": "tool_call", "call_id": again.call_id, "name": again.name, "arguments": again.arguments}]
+    proposing.propose(
+        proposing.Step(
+            run_id=claim.run_id, attempt=claim.attempt, number=2, seq=40, parts=parts, usage=None, calls=[again]
+        )
+    )
+    [action] = Action.objects.filter(run=first, call_id="call_2_1")
+    assert (action.state, action.approval_id) == (ActionState.READY, None), "the grant covers it"
+    assert Grant.objects.get(approval=given).uses_left == 4
+    match what:
+        case "it was revoked":
+            grants.revoke(action.grant_id, by=manager)
+        case "its author lost the right":
+            Membership.objects.filter(user=manager.user).update(role=Role.AUDITOR)
+        case "it may not be any more":
+            rule.may_remember = False
+            policies.save(rule, by=owner)
+    taken = [one.action_id for one in take()]
+    action.refresh_from_db()
+    if what == "nothing":
+        assert (taken, action.state) == ([action.pk], ActionState.EXECUTING)
+    else:
+        assert (taken, action.state) == ([], ActionState.REFUSED)
 
 
 def test_an_approved_action_is_taken_once(step, manager):
