@@ -83,6 +83,7 @@ def delete(conversation: Conversation, *, by: Actor) -> None:
         locked.delete()
 
 
+CURSOR = "sessions.cursor"
 PAGE_CHARACTERS = 4_000_000
 """About what one page of messages holds; a page ends earlier rather than being larger."""
 
@@ -140,12 +141,12 @@ def page(
     found = list(rows[offset : offset + limit + 1])
     more, found = len(found) > limit, found[:limit]
     last = found[-1] if more else None
-    return Page(found, total, signing.dumps([last.updated_at.isoformat(), str(last.pk)]) if last else None)
+    return Page(found, total, signing.dumps([last.updated_at.isoformat(), str(last.pk)], salt=CURSOR) if last else None)
 
 
 def _read_cursor(cursor: str) -> tuple[datetime, UUID]:
     try:
-        at, pk = signing.loads(cursor)
+        at, pk = signing.loads(cursor, salt=CURSOR)
     except (signing.BadSignature, ValueError):
         raise Invalid.field("cursor", "This must be the `next_cursor` of a page before.", "bad_cursor") from None
     return datetime.fromisoformat(at), UUID(pk)
