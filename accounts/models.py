@@ -180,6 +180,15 @@ class ApiKey(models.Model):
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="rotated_from"
     )
     last_used_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who was shown its text. If that is not whom it acts for, it decides nothing, and they decide "
+        "nothing that was requested by it.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ApiKeyQuerySet.as_manager()
@@ -190,6 +199,14 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def maker(self) -> User | None:
+        """Who was shown its text, where that is somebody else than the person it acts for, with whichever account."""
+        if self.created_by_id in (None, self.user_id):
+            return None
+        made = self.created_by
+        return made if made and made.identity != self.user.identity else None
 
 
 class IdempotentRequest(models.Model):

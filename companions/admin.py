@@ -7,8 +7,10 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin
 from accounts.admin.forms import ScopedForm
+from companions import services
 from companions.models import Companion, Layer
 
 
@@ -36,6 +38,10 @@ class CompanionAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         """The companions, without their long texts."""
         return super().get_queryset(request).defer("personality", "description", "agent__instructions")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Store the companion and tell the log."""
+        services.save(obj, by=scope.actor(request, obj.workspace))
 
     @admin.display(description="Memory")
     def memory(self, companion: Companion) -> str:

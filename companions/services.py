@@ -1,8 +1,13 @@
 """What a companion is told about itself, and how its persona is changed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
+from typing import Any
+
+from django.db import transaction
 
 from accounts.models import Actor, Role
+from approvals.services import audit
 from companions.models import Companion
 from core.errors import Forbidden, NotFound
 
@@ -19,6 +24,12 @@ class NotAManager(Forbidden):
 
     code = "role_required"
     default_detail = "Only a manager or an admin of the workspace may change a companion."
+
+
+# What the log is told of; `agent__slug` is the agent behind it.
+_TOLD = (
+    "type", "name", "description", "agent__slug", "personality", "tone", "memory_layers", "tools_allowed", "enabled",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,5 +64,31 @@ def configure(companion: Companion, persona: Persona, *, by: Actor) -> Companion
     changes = {field.name: value for field in fields(persona) if (value := getattr(persona, field.name)) is not None}
     for name, value in changes.items():
         setattr(companion, name, value)
-    companion.save(update_fields=[*changes, "updated_at"])
+    save(companion, only=[*changes, "updated_at"], by=by)
     return companion
+
+
+@transaction.atomic
+def save(companion: Companion, *, only: Collection[str] | None = None, by: Actor) -> None:
+    """Store a new or changed companion, or `only` these fields of it, and tell the log what became other."""
+    before = _told(companion)
+    companion.save(update_fields=only)
+    after = _told(companion)
+    if before == after:
+        return
+    audit.record(
+        audit.Entry(
+            type="companion.changed",
+            workspace_id=companion.workspace_id,
+            who=audit.person(by),
+            target=("companion", companion.pk),
+            data={"before": before, "after": after},
+        )
+    )
+
+
+def _told(companion: Companion) -> dict[str, Any] | None:
+    """The companion as the log has it, locked; None where it is not stored."""
+    rows = Companion.objects.select_for_update(of=("self",), no_key=True).filter(pk=companion.pk)
+    found: dict[str, Any] | None = rows.values(*_TOLD).first()
+    return found

@@ -100,7 +100,7 @@ def check(url: str, *, private: Sequence[Network] = ()) -> None:
         addresses = _lookups().submit(lookup, str(parts.raw_host), int(parts.port or 0)).result(LOOKUP_SECONDS)
         _vet(addresses, int(parts.port or 0), private)
     except _NotPublic as error:
-        raise UrlRefused(str(error)) from None
+        raise UrlRefused(error.strerror or "") from None
     except (OSError, TimeoutError, ValueError):
         raise UrlRefused("Its name cannot be resolved.") from None
 

@@ -17,6 +17,7 @@ from accounts.models import ApiKey, IdempotentRequest
 from accounts.services import keys
 from core.errors import DomainError
 
+MADE_FOR_ANOTHER = "You made it for somebody else: it decides nothing, nor do you decide what is requested by it."
 STATES = {"active": "success", "rotated": "warning", "expired": "warning", "revoked": "danger"}
 
 
@@ -47,10 +48,10 @@ class ApiKeyAdmin(ScopedAdmin):
     autocomplete_fields = ("user",)
     fields: ClassVar[Any] = (
         "workspace", "user", "name", "kind", "mode", "scopes", "origins", "expires_at", "state", "public_id",
-        "rotated_to", "revoked_at", "last_used_at", "created_at",
+        "created_by", "rotated_to", "revoked_at", "last_used_at", "created_at",
     )  # fmt: skip
     add_fields = ("workspace", "user", "name", "kind", "mode", "scopes", "origins", "expires_at")
-    readonly_fields = ("state", "public_id", "rotated_to", "revoked_at", "last_used_at", "created_at")
+    readonly_fields = ("state", "public_id", "created_by", "rotated_to", "revoked_at", "last_used_at", "created_at")
     actions = ("revoke_selected",)
     actions_detail = ("rotate", "revoke")
 
@@ -132,7 +133,9 @@ class ApiKeyAdmin(ScopedAdmin):
         """Shown in the answer itself: a message kept for the next page would lie in a cookie or the database."""
         told = format_html('Copy the key now, it is not shown again: <code class="secret">{}</code>', text)
         self.message_user(request, told, messages.SUCCESS)
-        return self.ask(request, key, f"{key.name}: the key", text="Only a hash of it was kept.")
+        kept = "Only a hash of it was kept."
+        text = f"{kept} {MADE_FOR_ANOTHER}" if key.maker else kept
+        return self.ask(request, key, f"{key.name}: the key", text=text)
 
     def _refused(self, request: HttpRequest, key: ApiKey, error: DomainError) -> HttpResponse:
         self.message_user(request, error.detail, messages.ERROR)

@@ -17,7 +17,7 @@ from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin, badge, on_page
 from accounts.admin.forms import ScopedForm
 from accounts.models import Membership, Role, User, Workspace
-from accounts.services import members, workspaces
+from accounts.services import members, people, workspaces
 from core import ledger
 from core.errors import DomainError
 
@@ -146,7 +146,7 @@ class NewUserForm(UserCreationForm):
 
 
 class UserForm(ScopedForm):
-    """An account that exists."""
+    """An account that exists; whether two are one person's is an operator's to say."""
 
     def clean_email(self) -> str:
         """The address in lower case, by which it is unique."""
@@ -167,7 +167,11 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
     ordering = ("email",)
     filter_horizontal = ()
     fieldsets = None
-    fields = ("email", "name", "is_active", "is_staff", "is_superuser", "password_page", "last_login", "created_at")
+    autocomplete_fields = ("same_person_as",)
+    fields: ClassVar[Any] = (
+        "email", "name", "is_active", "is_staff", "is_superuser", "same_person_as", "password_page", "last_login",
+        "created_at",
+    )  # fmt: skip
     readonly_fields = ("password_page", "last_login", "created_at")
     add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
 
@@ -192,6 +196,21 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """What only an operator may set."""
         return self.readonly_fields if scope.sees_all(request) else ("is_superuser", *self.readonly_fields)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The fields; which accounts are one person's is told to operators, for one may belong to another workspace."""
+        found = super().get_fields(request, obj)
+        return found if scope.sees_all(request) else [name for name in found if name != "same_person_as"]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Store the account and tell the log; raises Invalid for a second account that cannot be one."""
+        people.save(obj, by=scope.user(request))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """The page that sets a person's password, of which the log is told."""
+        found: Any = self.get_object(request, unquote(id))
+        with people.password_told(found.pk if found else None, by=scope.user(request)):
+            return super().user_change_password(request, id, form_url)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """The people, without the hashes of their passwords."""

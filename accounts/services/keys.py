@@ -94,7 +94,7 @@ def create(
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which cannot be had again; raises Invalid for what does not fit together.
 
-    `by` is who makes it; None where that is a command.
+    `by` is who makes it and is shown the text; None where that is a command.
     """
     prefix = _prefix(kind, mode)
     if not 0 < len(name) <= 200:
@@ -120,6 +120,7 @@ def create(
             scopes=sorted(set(scopes)),
             origins=sorted({origin_of(origin) for origin in origins}),
             expires_at=expires_at,
+            created_by=by,
         )
         _record_change("key.created", key, by)
     return key, body + _checksum(body)
@@ -154,7 +155,7 @@ def still_good(public_id: str) -> Actor | None:
 
 @transaction.atomic
 def rotate(key: ApiKey, *, grace: timedelta, by: User | None = None) -> tuple[ApiKey, str]:
-    """A successor and its text; the old key works until the grace ends. Raises NotRotatable."""
+    """A successor and its text, which `by` is shown; the old key works until the grace ends. Raises NotRotatable."""
     successor, text = create(
         workspace=key.workspace,
         user=key.user,

@@ -9,12 +9,14 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
+from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin, on_page
 from accounts.admin.forms import ScopedForm
 from agents.admin.addresses import is_address
 from agents.models import Provider, ProviderKind
 from agents.providers import provider_for
 from agents.providers.base import ProviderSpec, ProviderUnavailable
+from agents.services import providers
 from core.errors import DomainError
 
 PATIENCE_SECONDS = 15
@@ -83,6 +85,15 @@ class ProviderAdmin(ScopedAdmin):
         """Who may not change it sees no key field."""
         may = obj is None or self.has_change_permission(request, obj)
         return super().get_fields(request, obj) if may else self.viewed_fields
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Store the provider and tell the log."""
+        new_key = bool(form.cleaned_data["api_key"])
+        providers.save(obj, new_key=new_key, by=scope.actor(request, obj.workspace))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete the provider and tell the log."""
+        providers.remove(obj, by=scope.actor(request, obj.workspace))
 
     @on_page("Test", "network_check")
     def test(self, request: HttpRequest, object_id: str) -> HttpResponse:

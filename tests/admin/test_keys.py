@@ -30,6 +30,7 @@ def test_a_new_key_is_shown_once_and_works(here: Home, staff: Staff) -> None:
     client = staff(Role.ADMIN)
     page = client.post(url(ApiKey, "add"), form_of(here, scopes="chat\nread\nchat"), follow=True)
     text = shown(page.text)
+    assert "You made it for somebody else" in page.text
     assert keys.verify(text).user == here[User]
     made = ApiKey.objects.get(name="New")
     assert made.scopes == ["chat", "read"]
