@@ -37,6 +37,14 @@ class Agent(models.Model):
     schedule = models.CharField(
         max_length=100, blank=True, help_text="When it wakes: a crontab line, or `every 30 s`; empty: never by itself."
     )
+    author = models.ForeignKey(
+        User,
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who last said what it does: they countersign nothing of what it does by its schedule.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -53,11 +53,22 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """A call as it stands: its state in words, what came of it in a line, and where it is looked at, if anywhere."""
+
+    tool: str
+    state: str
+    summary: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What people who decide see beside a request: who asked, and what was said before."""
+    """What people who decide see beside a request: who asked, what was said before, and what became of the call."""
 
     title: str
     person: str = ""
     said: list[Said] = field(default_factory=list)
     run_state: str = ""
-    calls: list[dict[str, str]] = field(default_factory=list)
+    deed: Deed | None = None
+    others: list[Deed] = field(default_factory=list)  # of the same run

@@ -51,7 +51,7 @@ class Kind(Protocol):
         """Every call judged since then, oldest first."""
 
     def context(self, approval: Approval) -> Context:
-        """What people see beside the request."""
+        """What people see beside the request: what was said, and how the matter stands."""
 
 
 _kinds: dict[str, Kind] = {}

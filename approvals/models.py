@@ -144,6 +144,14 @@ class Approval(models.Model):
     agent = models.CharField(max_length=60, blank=True, help_text="The agent's slug.")
     companion = models.CharField(max_length=60, blank=True, help_text="The companion's type.")
     requested_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="approvals_requested")
+    behind = models.ForeignKey(
+        User,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        help_text="Who made the key that it was requested by, where that is another person: they decide it neither.",
+    )
     tool = models.CharField(max_length=200)
     tool_version = models.CharField(max_length=64)
     risk = models.CharField(max_length=20, choices=Risk)

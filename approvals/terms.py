@@ -3,8 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from approvals.calls import Call
-from approvals.rules import Ask, Rules, judge
+from approvals.rules import Ask, Verdict
 
 
 def terms_of(ask: Ask) -> dict[str, Any]:
@@ -26,9 +25,8 @@ def terms_of(ask: Ask) -> dict[str, Any]:
     }
 
 
-def asked_alike(call: Call, held: Rules, terms: dict[str, Any]) -> bool:
-    """Whether the rules ask for this call, and on just these terms."""
-    verdict = judge(call, held)
+def asks_alike(verdict: Verdict, terms: dict[str, Any]) -> bool:
+    """Whether a verdict asks, and on just these terms."""
     return isinstance(verdict, Ask) and terms_of(verdict) == terms
 
 

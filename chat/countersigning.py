@@ -5,20 +5,34 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
+
 from accounts.models import Membership
 from agents.tools import registry
-from approvals.calls import Call, Context, PastCall, Person, Said
+from approvals.calls import Call, Context, Deed, PastCall, Person, Said
 from approvals.kinds import Revision
 from approvals.models import Approval
 from approvals.rules import Ask, Deny, Observe
 from approvals.services import policies
-from chat.models import Action, Message
+from chat.models import Action, ActionState, Message
 from chat.services import actions, gate, verdicts
 from core.errors import Forbidden, Invalid
 
 SAID = 12
 SAID_CHARACTERS = 4_000
 PAGE = 500
+SHOWN = ("step", "place", "tool", "state", "code", "summary")
+STANDS = {
+    ActionState.PROPOSED: "Proposed.",
+    ActionState.ALLOWED: "Allowed; it has not run.",
+    ActionState.WAITING: "It waits for a decision.",
+    ActionState.READY: "It runs next, unless a kill switch or the last check holds it.",
+    ActionState.EXECUTING: "It runs now.",
+    ActionState.SUCCEEDED: "It ran and succeeded.",
+    ActionState.FAILED: "It failed.",
+    ActionState.UNKNOWN: "It may have run: nobody knows, until a manager has looked and says so.",
+    ActionState.REFUSED: "It did not run.",
+}
 
 
 class EditDenied(Forbidden):
@@ -88,7 +102,7 @@ class ToolCalls:
                     person=people.get(person_id, Person(person_id, "", "")) if person_id else None,
                     run_id=action.run_id,
                     session_id=action.conversation_id,
-                    switched_off=frozenset(),
+                    allowed=frozenset(),
                 )
                 call = gate.call_of(origin, action.tool, action.risk, action.arguments)
                 yield PastCall(call=call, verdict=action.verdict, policy=action.policy_name, at=action.created_at)
@@ -97,21 +111,37 @@ class ToolCalls:
             last = page[-1].pk
 
     def context(self, approval: Approval) -> Context:
-        """The conversation and the run's other calls."""
+        """The conversation, how the action stands, and the run's other calls."""
         action = _action(approval)
         said = Message.objects.filter(conversation=action.conversation_id).order_by("-turn_at", "-created_at")[:SAID]
-        beside = Action.objects.filter(run=action.run_id).order_by("step", "place") if action.run_id else []
+        run = Action.objects.filter(run=action.run_id) if action.run_id else Action.objects.none()
+        others = list(run.exclude(pk=action.pk).order_by("step", "place").only(*SHOWN))
+        waits = sum(row.step == action.step and row.state in actions.OPEN for row in others)
         return Context(
             title=str(action.conversation) if action.conversation else "",
             person=action.person.email if action.person else "",
             said=[Said(row.role, row.content[:SAID_CHARACTERS], row.created_at) for row in reversed(said)],
             run_state=action.run.state if action.run else "",
-            calls=[{"tool": row.tool, "state": row.state, "summary": row.summary} for row in beside],
+            deed=_deed(action, waits),
+            others=[_deed(row) for row in others],
         )
 
 
+def _deed(action: Action, waits: int = 0) -> Deed:
+    """An action for people; `waits` counts the calls of its step without which none of it goes on."""
+    stands = STANDS[ActionState(action.state)]
+    if action.state == ActionState.SUCCEEDED and action.code == "responded":
+        stands = "It did not run: a person answered in its place."
+    elif action.state == ActionState.FAILED and action.code == "abandoned":
+        stands = "It was given up: nobody knows whether it ran."
+    elif action.state == ActionState.ALLOWED and waits:
+        stands = f"Allowed; it waits for {waits} other {'call' if waits == 1 else 'calls'} of this step."
+    url = reverse("admin:chat_action_change", args=[action.pk])
+    return Deed(tool=action.tool, state=stands, summary=action.summary, url=url)
+
+
 def _action(approval: Approval) -> Action:
-    rows = Action.objects.select_related("workspace", "agent", "person", "run", "conversation")
+    rows = Action.objects.select_related("workspace", "agent", "person", "run", "conversation__companion")
     return rows.get(pk=approval.subject_id)
 
 

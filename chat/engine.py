@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import uvloop
@@ -24,7 +24,7 @@ from django.db import Error as DbError
 from redis.exceptions import RedisError
 
 from approvals import delivery
-from approvals.services import approvals, sealing
+from approvals.services import approvals, policies, sealing
 from chat import bells, eventlog
 from chat.eventlog import CONTROL, SETTLED
 from chat.executor import Executor
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 BUSY = 8  # runs from which on a worker waits for more bells to come together
 PACE = 0.008  # seconds that it waits
+ENDED_LATELY = timedelta(seconds=10)  # so long after a rule ended by itself, what waits is judged anew
 BATCH = 64  # runs taken by one claim; between two claims another worker may take some
 
 
@@ -304,6 +305,7 @@ def sweep_approvals() -> None:
     """What time does to requests: some go on to others, some end."""
     approvals.escalate_due()
     approvals.expire_due()
+    policies.rejudge_ended(within=ENDED_LATELY)
 
 
 def store(outcomes: list[Outcome]) -> dict[UUID, datetime | None]:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.conf import settings
-from django.db import Error as DbError
+from django.db import InterfaceError, OperationalError
 
 from agents.tools import registry
-from agents.tools.registry import MaybeSent, NotSent, ToolFailed
+from agents.tools.registry import MaybeSent, NotSent, ToolFailed, ToolResult
 from chat import bells
 from chat.services import execution
 from chat.services.execution import Execution, Outcome
@@ -85,21 +85,26 @@ class Executor:
             await asyncio.wait(tasks, timeout=seconds)
 
     async def _execute(self, one: Execution, until: float) -> None:
-        faults.reach("action.claimed")
-        outcome = await call(one, until)
-        faults.reach("action.sent")
-        while True:
-            try:
-                await bridge.in_thread(execution.settle, one, outcome)
-                break
-            except (DbError, OSError) as error:
-                log.warning("an outcome cannot be stored; trying again", extra={"error": str(error)})
-                await asyncio.sleep(RETRY_SECONDS)
-        del self.held[one.action_id]
+        try:
+            faults.reach("action.claimed")
+            outcome = await call(one, until)
+            faults.reach("action.sent")
+            await self._settle(one, outcome)
+        finally:
+            del self.held[one.action_id]  # what could not be stored lapses with its lease
         if len(self.held) == settings.ACTION_CAPACITY - 1:
             self._bell.set()
         if one.run_id is not None:
             self._settled(one.run_id)
+
+    async def _settle(self, one: Execution, outcome: Outcome) -> None:
+        while True:
+            try:
+                await bridge.in_thread(execution.settle, one, outcome)
+                return
+            except (OperationalError, InterfaceError, OSError) as error:
+                log.warning("an outcome cannot be stored; trying again", extra={"error": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 async def call(one: Execution, until: float) -> Outcome:
@@ -115,17 +120,23 @@ async def call(one: Execution, until: float) -> Outcome:
     try:
         result = await registry.execute(spec, one.arguments, one.context)
     except ToolFailed as error:
-        return Outcome(False, error.detail, f"failed: {error.detail}", "tool_failed")
+        return _failure(error, "failed", "tool_failed", "yes")
     except NotSent as error:
-        return Outcome(False, error.detail, f"not sent: {error.detail}", "not_sent", "no")
+        return _failure(error, "not sent", "not_sent", "no")
     except MaybeSent as error:
-        return Outcome(False, error.detail, f"unknown: {error.detail}", "maybe_sent", "perhaps")
+        return _failure(error, "unknown", "maybe_sent", "perhaps")
     except DomainError as error:
-        return Outcome(False, error.detail, f"failed: {error.detail}", error.code)
+        return _failure(error, "failed", error.code, "yes")
     except Exception:
         log.exception("a tool broke", extra={"tool": one.tool, "action_id": str(one.action_id)})
         return Outcome(False, "The tool broke off by a fault of its own.", "the tool broke", "tool_broke", "perhaps")
     return Outcome(True, result.content, result.summary)
+
+
+def _failure(error: DomainError, what: str, code: str, sent: str) -> Outcome:
+    """What a tool says of its failure, as it can be stored."""
+    told = registry.bounded(ToolResult(error.detail, f"{what}: {error.detail}"))
+    return Outcome(False, told.content, told.summary, code, sent)
 
 
 def answer_bell(worker: str, limit: int, held: list[UUID]) -> tuple[list[Execution], set[UUID]]:

@@ -125,7 +125,7 @@ class Run(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         db_index=False,
-        help_text="Who stands behind a run in the background, where somebody does: they countersign none of it.",
+        help_text="Who made its key or its hook or wrote its agent's task, and so countersigns none of it.",
     )
     # Not a foreign key: an answer goes only with its conversation, and the check would cost an index on every run.
     answer_id = models.UUIDField(null=True)

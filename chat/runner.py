@@ -292,7 +292,7 @@ class Runner:
 
     def _check_wall(self) -> None:
         if asyncio.get_running_loop().time() > self._deadline:
-            raise WallLimit(f"The run took over {settings.RUN_WALL_SECONDS:g} seconds.")
+            raise WallLimit(f"The run worked for over {settings.RUN_WALL_SECONDS:g} seconds.")
 
     def _outcome(self, state: RunState, code: str = "", message: str = "") -> Outcome:
         """What is to be stored; from here on nothing more is said but the ending."""

@@ -17,6 +17,8 @@ from approvals.autonomy import Autonomy
 from core import ledger
 from core.errors import DomainError
 
+ORDERS = {"instructions", "task", "tools", "schedule", "kind"}  # what says what it does
+
 
 class AutonomyForm(forms.Form):
     """How far an agent is trusted."""
@@ -37,11 +39,16 @@ class AgentAdmin(ScopedAdmin):
     readonly_fields = ("created_at", "updated_at")
     managers = (Role.MANAGER, Role.ADMIN)
     actions_detail = ("switch_off", "switch_on", "trust")
-    switched = ("autonomy", "enabled")  # by a service of their own, which the log is told by
+    switched = ("autonomy", "enabled")  # by the buttons alone, once it is there: an old form switches nothing back
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """The agents, without their long texts."""
         return super().get_queryset(request).defer("instructions", "description")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What is not set by the form: of a new agent all is."""
+        found = tuple(super().get_readonly_fields(request, obj))
+        return (*self.switched, *found) if obj else found
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         """The buttons; an agent that is on can be switched off, and one that is off on."""
@@ -50,18 +57,22 @@ class AgentAdmin(ScopedAdmin):
         return [one for one in super().get_actions_detail(request, object_id) if not one.action_name.endswith(hidden)]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Store it, switch what is switched, and tell the log what else became other."""
+        """Store what became other, and tell the log of it."""
         by = scope.actor(request, obj.workspace)
         if not change:
+            obj.author = by.user
             super().save_model(request, obj, form, change)
             self._tell(obj, by, sorted(form.cleaned_data))
             return
-        wanted = {name: getattr(obj, name) for name in self.switched}
-        switches.change_agent(obj, by=by, **wanted)
-        super().save_model(request, obj, form, change)
-        others = sorted(set(form.changed_data) - set(self.switched))
-        if others:
-            self._tell(obj, by, others)
+        changed = sorted(form.changed_data)
+        if not changed:
+            return
+        stored = [*changed, "updated_at"]
+        if ORDERS & set(changed):
+            obj.author = by.user
+            stored.append("author")
+        obj.save(update_fields=stored)  # and nothing that somebody switches meanwhile
+        self._tell(obj, by, changed)
 
     @on_page("Switch off", "power_settings_new", danger=True)
     def switch_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -82,7 +93,7 @@ class AgentAdmin(ScopedAdmin):
         if request.method == "POST" and form.is_valid():
             return self._switch(request, object_id, "", "", autonomy=form.cleaned_data["autonomy"])
         text = "How far it may act without being asked. Policies that ask or deny win over any of these."
-        return self.ask(request, agent, f"Autonomy of {agent.name}", text=text, button="Trust it so far", form=form)
+        return self.ask(request, agent, f"Autonomy of {agent.name}", text=text, button="Set autonomy", form=form)
 
     def _switch(self, request: HttpRequest, object_id: str, title: str, text: str, **wanted: Any) -> HttpResponse:
         agent = self.one(request, object_id)

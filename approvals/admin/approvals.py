@@ -10,13 +10,14 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from accounts.admin import scope
 from accounts.admin.base import RecordAdmin, RelatedFilter, SinceFilter, badge
 from accounts.models import Actor
 from approvals import kinds, shown
 from approvals.admin import deciding, standing
-from approvals.admin.ballots import ArgumentsForm, BallotForm
+from approvals.admin.ballots import AloneForm, ArgumentsForm, BallotForm
 from approvals.admin.filters import ToolFilter
 from approvals.kinds import Revision
 from approvals.models import Approval, ApprovalStatus, Risk
@@ -99,7 +100,7 @@ class ApprovalAdmin(RecordAdmin):
         row = self._row(request, object_id)
         if row is None:
             raise Http404
-        context = {"approval": row, **standing.of(row)}
+        context = {"approval": row, "beside": standing.context(row), **standing.of(row)}
         response: HttpResponse = TemplateResponse(request, "approvals/standing.html", context)
         response["Cache-Control"] = "no-store"
         return response
@@ -109,12 +110,13 @@ class ApprovalAdmin(RecordAdmin):
         if request.method != "POST":
             return HttpResponseRedirect(self.page_of(unquote(object_id)))
         approval, actor = deciding.to_decide(request, _id(object_id))
-        form, status = BallotForm(approval, request.POST), 400
+        sent = AloneForm if AloneForm.sent(request.POST) else BallotForm
+        form, status = sent(approval, request.POST), 400
         if form.is_valid():
             try:
                 return self._done(request, approvals.decide(approval.pk, by=actor, **form.cast(request)))
             except DomainError as error:
-                form.add_error(None, shown.visible_line(deciding.told(error)))
+                form.refuse(error)
                 status = error.status
         row = self._row(request, object_id)
         if row is None:
@@ -138,13 +140,16 @@ class ApprovalAdmin(RecordAdmin):
                 if ballot.is_bound and ballot.is_valid() and seen:
                     given = ballot.cast(request) | {"arguments": arguments}
                     return self._done(request, approvals.decide(approval.pk, by=actor, **given))
-                revision = _tried(approval, actor, form)
-                context |= {"revision": revision, "checked": digest.hexdigest(arguments)}
-                context["changes"] = standing.changes(approval.arguments, revision.arguments)
-                context["terms"] = terms_of(revision.ask) if revision.ask else approval.terms
             except DomainError as error:
-                form.add_error(None, shown.visible_line(deciding.told(error)))
+                ballot.refuse(error)
                 status = error.status
+            try:
+                context |= _compared(approval, _tried(approval, actor, form), ballot)
+            except DomainError as error:
+                if not ballot.errors:  # else it is told why already
+                    form.add_error(None, shown.visible_line(deciding.told(error, approval)))
+                    status = error.status
+            status = max(status, 400) if ballot.errors else status
         return self._drawn(request, approval, "approvals/edit.html", "Edit the arguments", context, status)
 
     def _row(self, request: HttpRequest, object_id: str) -> Any:
@@ -156,20 +161,25 @@ class ApprovalAdmin(RecordAdmin):
             return None
 
     def _done(self, request: HttpRequest, decided: Approval) -> HttpResponse:
-        messages.success(request, shown.visible_line(f"{decided.tool}: {deciding.result(decided)}"))
+        said = shown.visible_line(f"{decided.tool}: {deciding.result(decided)}")
+        link = format_html('<a class="underline" href="{}">See what becomes of it</a>', self.page_of(decided.pk))
+        messages.success(request, format_html("{} {}", said, link))
         return HttpResponseRedirect(reverse("admin:approvals_inbox"))
 
     def _page(self, request: HttpRequest, row: Any, form: BallotForm | None = None, status: int = 200) -> HttpResponse:
+        """The page, with the form that was sent as it was filled in, and the other one empty."""
         stands = standing.of(row)
         actor = scope.actor(request, row.workspace)
         refusal = rights.refusal(row, actor) if stands["open"] else None
+        alone = stands["open"] and row.workspace.break_glass and rights.is_admin(row.workspace_id, actor.user.pk)
         context = {
             **stands,
             "approval": row,
-            "form": form or BallotForm(row),
-            "refusal": refusal and refusal.default_detail,
+            "form": BallotForm(row) if form is None or form.alone else form,
+            "sent": form,
+            "refusal": refusal and deciding.told(refusal, row),
             "decides": stands["open"] and refusal is None,
-            "alone": stands["open"] and row.workspace.break_glass and rights.is_admin(row.workspace_id, actor.user.pk),
+            "alone": (form if form and form.alone else AloneForm(row)) if alone else None,
             "asked": standing.asked(row),
             "earlier": standing.earlier(row),
             "beside": standing.context(row),
@@ -184,6 +194,18 @@ class ApprovalAdmin(RecordAdmin):
         return TemplateResponse(
             request, template, {**self.admin_site.each_context(request), **own, **context}, status=status
         )
+
+
+def _compared(approval: Approval, revision: Revision, ballot: BallotForm) -> dict[str, Any]:
+    """What is shown of edited arguments beside those that they replace, and on which terms they are asked about."""
+    terms = terms_of(revision.ask) if revision.ask else approval.terms
+    ballot.needs_password(terms["fresh_password"])
+    return {
+        "revision": revision,
+        "checked": digest.hexdigest(revision.arguments),
+        "changes": standing.changes(approval.arguments, revision.arguments),
+        "terms": terms,
+    }
 
 
 def _tried(approval: Approval, actor: Actor, form: ArgumentsForm) -> Revision:

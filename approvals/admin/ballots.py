@@ -15,7 +15,10 @@ from unfold.widgets import (
 
 from accounts import limits
 from accounts.models import User
+from approvals import shown
+from approvals.admin import deciding
 from approvals.models import Approval, Decision, Risk
+from approvals.services.admission import FreshPasswordRequired
 from approvals.services.approvals import Remember
 from approvals.services.ballots import LONGEST_REASON, LONGEST_RESPONSE
 from approvals.services.grants import MOST_MINUTES, MOST_USES
@@ -23,6 +26,7 @@ from core import jsonbody
 from core.errors import DomainError, Forbidden, RateLimited
 
 REMEMBER = ("remember", "remember_arguments", "remember_minutes", "remember_count")
+PASSWORD_NEEDED = "Type your password in the box above."
 
 
 class WrongPassword(Forbidden):
@@ -42,9 +46,9 @@ class NotConfirmed(Forbidden):
 class BallotForm(forms.Form):
     """A decision on one request: its fields are those that the request's terms leave open."""
 
+    alone = False
     digest = forms.RegexField(r"\A[0-9a-f]{64}\Z", widget=forms.HiddenInput)
     decision = forms.ChoiceField(choices=Decision.choices)
-    break_glass = forms.BooleanField(required=False)
     reason = forms.CharField(
         required=False,
         max_length=LONGEST_REASON,
@@ -64,6 +68,7 @@ class BallotForm(forms.Form):
         strip=False,
         max_length=1_000,
         label="Your password",
+        error_messages={"required": PASSWORD_NEEDED},
         widget=UnfoldAdminPasswordWidget({"autocomplete": "current-password"}),
     )
     certain = forms.BooleanField(
@@ -94,16 +99,20 @@ class BallotForm(forms.Form):
         widget=UnfoldAdminIntegerFieldWidget,
     )
 
-    def __init__(self, approval: Approval, data: Any = None, *, edits: bool = False) -> None:
-        super().__init__(data, initial={"digest": approval.digest}, auto_id="ballot-%s")
+    def __init__(self, approval: Approval, data: Any = None, *, edits: bool = False, prefix: str | None = None) -> None:
+        super().__init__(data, initial={"digest": approval.digest}, auto_id="ballot-%s", prefix=prefix)
         self.approval, terms = approval, approval.terms
+        self.needs_password(terms["fresh_password"] and not edits)
         # Edited arguments may be asked about on other terms, of which a password can be one.
-        if not (edits or terms["fresh_password"] or approval.workspace.break_glass):
+        if not (edits or terms["fresh_password"] or self.alone):
             del self.fields["password"]
         if approval.risk != Risk.DESTRUCTIVE:
             del self.fields["certain"]
         remembers = (
-            not edits and terms["may_remember"] and terms["quorum_approve"] == 1 and approval.session_id is not None
+            not (edits or self.alone)
+            and terms["may_remember"]
+            and terms["quorum_approve"] == 1
+            and approval.session_id is not None
         )
         if remembers:
             names: Any = self.fields["remember_arguments"]
@@ -122,11 +131,11 @@ class BallotForm(forms.Form):
             "decision": decision,
             "digest": given["digest"],
             "reason": given["reason"],
-            "response": given["response"] if decision == Decision.RESPOND else "",
-            "break_glass": given["break_glass"],
+            "response": given.get("response", "") if decision == Decision.RESPOND else "",
+            "break_glass": self.alone,
             "fresh": fresh(request, given.get("password", "")),
         }
-        if decision == Decision.APPROVE and given.get("remember") and not given["break_glass"]:
+        if decision == Decision.APPROVE and given.get("remember"):
             ballot["remember"] = Remember(
                 arguments=self._remembered(given["remember_arguments"]),
                 minutes=given["remember_minutes"] or 60,
@@ -134,9 +143,38 @@ class BallotForm(forms.Form):
             )
         return ballot
 
+    def needs_password(self, needed: bool) -> None:
+        """Say whether nothing is decided without the password."""
+        self.fields["password"].required = needed
+
+    def refuse(self, error: DomainError) -> None:
+        """Show what a service refused beside what it is about."""
+        if isinstance(error, FreshPasswordRequired | WrongPassword) and "password" in self.fields:
+            self.add_error("password", PASSWORD_NEEDED if isinstance(error, FreshPasswordRequired) else error.detail)
+        else:
+            self.add_error(None, shown.visible_line(deciding.told(error, self.approval)))
+
     def _remembered(self, names: list[str]) -> tuple[str, ...] | None:
         """The arguments that must be the same; all of them is more than each: none may come to them."""
         return None if set(names) == self.approval.arguments.keys() else tuple(names)
+
+
+class AloneForm(BallotForm):
+    """An emergency: an admin decides alone, with a password and a reason."""
+
+    alone = True
+
+    def __init__(self, approval: Approval, data: Any = None) -> None:
+        super().__init__(approval, data, prefix="alone")
+        self.needs_password(True)
+        self.fields["reason"].required = True
+        self.fields["reason"].help_text = "Every approver is told."
+        del self.fields["response"]
+
+    @classmethod
+    def sent(cls, data: Any) -> bool:
+        """Whether what was sent is this form."""
+        return "alone-decision" in data
 
 
 class ArgumentsForm(forms.Form):

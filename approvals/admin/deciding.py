@@ -12,11 +12,21 @@ from django.utils.dateparse import parse_datetime
 from accounts.admin import scope
 from accounts.models import Actor, User
 from approvals import shown
-from approvals.models import Approval, ApprovalStatus
+from approvals.admin import standing
+from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.services import audit
 from approvals.services.endings import entry
 from core import ledger
 from core.errors import DomainError
+
+OVER = {
+    ApprovalStatus.APPROVED: "{by} approved this{ago}; it may be running or have run.",
+    ApprovalStatus.REJECTED: "{by} rejected this{ago}; it does not run.",
+    ApprovalStatus.EXPIRED: "Nobody decided in time: this ended{ago}, and it does not run.",
+    ApprovalStatus.CANCELLED: "This was taken back{ago}; it does not run.",
+    ApprovalStatus.SUPERSEDED: "This ended{ago} and was judged anew; if that asks again, the inbox has a new request.",
+}
+ANSWERED = "{by} answered this{ago} in place of the tool; it does not run."
 
 
 def to_decide(request: HttpRequest, approval_id: UUID) -> tuple[Approval, Actor]:
@@ -39,16 +49,31 @@ def to_decide(request: HttpRequest, approval_id: UUID) -> tuple[Approval, Actor]
     return approval, actor
 
 
-def told(error: DomainError) -> str:
-    """What a refusal says, and of a decision that stands whose it is."""
-    standing: Any = error.extra.get("approval")
-    if not isinstance(standing, dict):
-        return error.detail
-    person, at = standing.get("decided_by"), parse_datetime(standing.get("decided_at") or "")
-    by = f" by {person['name']}" if person else ""
-    ago = f", {shown.span(timezone.now() - at)} ago" if at else ""
-    reason = f" Reason: {standing['reason']}" if standing.get("reason") else ""
-    return f"Nothing was done: it was {standing['status']}{by}{ago}.{reason}"
+def told(error: DomainError | type[DomainError], approval: Approval) -> str:
+    """What a refusal says and where to turn, and of a decision that stands whose it is and what came of it."""
+    extra: Any = getattr(error, "extra", {}).get("approval")
+    if isinstance(extra, dict) and extra.get("status") in OVER:
+        return f"Your decision was not counted. {_standing(extra)}"
+    said = error.detail if isinstance(error, DomainError) else error.default_detail
+    match error.code:
+        case "role_required" | "requester":
+            return f"{said} Asked are: {', '.join(standing.asked(approval)) or 'nobody; an admin changes the policy'}."
+        case "already_voted":
+            return f"{said} It waits for the votes of others: {', '.join(standing.asked(approval))}."
+        case "tier_required":
+            return f"{said} Whoever runs this installation sets the workspace's tier."
+        case "break_glass_off":
+            return f"{said} An admin permits it on the workspace's page."
+    return said
+
+
+def _standing(told: dict[str, Any]) -> str:
+    """A decision in words, from what a refusal carries of it."""
+    at, person = parse_datetime(told.get("decided_at") or ""), told.get("decided_by")
+    said = ANSWERED if told.get("decision") == Decision.RESPOND else OVER[told["status"]]
+    ago = f" {shown.span(timezone.now() - at)} ago" if at else ""
+    reason = f" Reason: {told['reason']}" if told.get("reason") else ""
+    return said.format(by=person["name"] if person else "Somebody", ago=ago) + reason
 
 
 def result(approval: Approval) -> str:

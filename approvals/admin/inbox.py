@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget,
 from accounts.admin import scope
 from approvals import shown
 from approvals.admin import deciding, pending
-from approvals.admin.ballots import NotConfirmed, fresh
+from approvals.admin.ballots import PASSWORD_NEEDED, NotConfirmed, WrongPassword, fresh
 from approvals.models import Approval, ApprovalStatus, Decision, Risk
 from approvals.services import approvals
 from approvals.services.ballots import LONGEST_REASON
@@ -38,6 +38,7 @@ class LotForm(forms.Form):
         strip=False,
         max_length=1_000,
         label="Your password",
+        error_messages={"required": PASSWORD_NEEDED},
         widget=UnfoldAdminPasswordWidget({"autocomplete": "current-password"}),
     )
     certain = forms.BooleanField(
@@ -51,6 +52,7 @@ class LotForm(forms.Form):
         if decision == Decision.REJECT:
             self.fields["reason"].required = True
             self.fields["reason"].help_text = "The agents read it."
+        self.fields["password"].required = True
         if not any(row.terms["fresh_password"] for row in rows):
             del self.fields["password"]
         if decision == Decision.REJECT or all(row.risk != Risk.DESTRUCTIVE for row in rows):
@@ -111,7 +113,7 @@ def decide(request: HttpRequest, site: AdminSite) -> HttpResponse:
         try:
             _decide(request, rows, Decision(decision), form.cleaned_data)
         except DomainError as error:
-            form.add_error(None, error.detail)
+            form.add_error("password" if isinstance(error, WrongPassword) else None, error.detail)
         else:
             return HttpResponseRedirect(back_url)
     context = {
@@ -138,7 +140,7 @@ def _decide(request: HttpRequest, rows: list[Approval], decision: Decision, give
         try:
             approvals.decide(row.pk, by=actor, decision=decision, digest=digest, reason=given["reason"], fresh=is_fresh)
         except DomainError as error:
-            refused.append(f"{str(row.preview.get('sentence') or row.tool)[:200]}: {deciding.told(error)}")
+            refused.append(f"{str(row.preview.get('sentence') or row.tool)[:200]}: {deciding.told(error, row)}")
         else:
             done += 1
     if done:

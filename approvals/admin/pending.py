@@ -129,8 +129,10 @@ def to_decide(user: User, roles: Mapping[UUID, str]) -> Q:
         for group in groups.get(workspace, []):
             asked |= Q(terms__groups__contains=group) | Q(terms__escalate_to=group, escalates_at__lte=Now())
         found |= Q(workspace=workspace) & asked
-    own = Q(requested_by=user.identity) | Q(requested_by__same_person_as=user.identity)
-    return found & (Q(requested_by=None) | ~own)
+    for whose in ("requested_by", "behind"):
+        own = Q(**{whose: user.identity}) | Q(**{f"{whose}__same_person_as": user.identity})
+        found &= Q(**{whose: None}) | ~own
+    return found
 
 
 def page(request: HttpRequest, asked: Asked) -> Page:

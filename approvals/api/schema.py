@@ -91,8 +91,8 @@ DECIDE: dict[str, Any] = {
             404,
             503,
             told={
-                403: "`requester`, `role_required`, `tier_required`, `scope_required`, `fresh_password_required`, "
-                "`edit_not_allowed` or `remember_not_allowed`.",
+                403: "`requester`, `role_required`, `tier_required`, `scope_required`, `key_of_another`, "
+                "`fresh_password_required`, `edit_not_allowed` or `remember_not_allowed`.",
                 409: "`already_decided` or `expired`, with the standing decision as `approval`; `digest_mismatch`; "
                 "`already_voted`.",
             },

@@ -1,13 +1,13 @@
 """What keeps a ballot from being cast: the request is over, not theirs, not what was shown, or judged otherwise now."""
 
 from accounts.models import Actor, Tier
-from approvals import kinds
+from approvals import kinds, rules
 from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.services import audit, endings, grants, policies, rights
 from approvals.services.ballots import Ballot
 from approvals.services.endings import entry, standing
 from approvals.services.rights import Denied, NotAnApprover
-from approvals.terms import asked_alike
+from approvals.terms import asks_alike
 from core import digest as digests
 from core.errors import Conflict, Forbidden, Invalid
 
@@ -101,11 +101,9 @@ def _check_digest(approval: Approval, ballot: Ballot, by: Actor) -> None:
 
 
 def _check_policy(approval: Approval) -> None:
-    """Raises where rules that came since judge it otherwise, and have not got round to superseding it."""
+    """Raises where it is judged otherwise now: by newer rules, the agent's autonomy, the person's role or the time."""
     held = policies.current(approval.workspace_id)
-    if held.version <= approval.policy_version:
-        return
-    if not asked_alike(kinds.of(approval.kind).call(approval), held, approval.terms):
+    if not asks_alike(rules.judge(kinds.of(approval.kind).call(approval), held), approval.terms):
         endings.end(approval, ApprovalStatus.SUPERSEDED, who=audit.SYSTEM, reason=policies.SUPERSEDED)
         raise endings.AlreadyDecided(policies.SUPERSEDED, extra={"approval": standing(approval)})
 

@@ -20,19 +20,19 @@ from approvals.services.endings import cancel, entry, payload, renew, supersede,
 from approvals.services.expiry import escalate_due, expire_due
 from approvals.services.grants import use as use_grant
 from approvals.services.listing import Page, page
-from approvals.services.rights import may_decide, still_holds
+from approvals.services.rights import holding, may_decide, still_holds
 from approvals.terms import terms_of
 from core import ids
 
 __all__ = [
-    "Page", "Remember", "Result", "cancel", "decide", "decide_many", "escalate_due", "expire_due", "may_decide", "page",
-    "renew", "request", "still_holds", "supersede", "terms_of", "use_grant", "visible",
+    "Page", "Remember", "Result", "cancel", "decide", "decide_many", "escalate_due", "expire_due", "holding",
+    "may_decide", "page", "renew", "request", "still_holds", "supersede", "terms_of", "use_grant", "visible",
 ]  # fmt: skip
 
 RANKS: Sequence[str] = [risk.value for risk in Risk]
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def request(
     *,
     call: Call,
@@ -45,8 +45,12 @@ def request(
     preview: dict[str, Any],
     policy_version: int,
     requested_by: User | None,
+    behind: User | None = None,
 ) -> Approval:
-    """Ask that a call be countersigned, in the caller's transaction and under its locks."""
+    """Ask that a call be countersigned, in the caller's transaction and under its locks.
+
+    Neither `requested_by` nor who else stands `behind` it decides.
+    """
     approval = Approval(
         id=ids.new(),
         workspace_id=call.workspace_id,
@@ -59,6 +63,7 @@ def request(
         agent=call.agent,
         companion=call.companion,
         requested_by=requested_by,
+        behind=behind,
         tool=call.tool,
         tool_version=tool_version,
         risk=call.risk,
@@ -82,6 +87,7 @@ def request(
         policy_version=policy_version,
         terms=approval.terms,
         expires_at=approval.expires_at,
+        behind=behind and behind.pk,
     )
     audit.record(asked)
     outbox.put(approval.workspace_id, "approval.requested", payload(approval), emails=rights.emails(approval))

@@ -4,7 +4,9 @@ Nothing is locked here: `sealing` gives the events their places in the chain onc
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +18,7 @@ from approvals.services import chain, veil
 from core import digest, ledger
 from core.ledger import SYSTEM, Entry, Who
 
-__all__ = ["SYSTEM", "Entry", "Who", "agent", "commit_to", "cte", "person", "record"]
+__all__ = ["SYSTEM", "Entry", "Who", "agent", "commit_to", "cte", "person", "record", "together"]
 
 SALT = 16
 
@@ -49,6 +51,8 @@ audit_payloads AS (
 audit_unsealed AS (
     INSERT INTO approvals_auditunsealed (workspace_id, event_id) SELECT workspace_id, id FROM audit_entries)"""
 
+_held: ContextVar[list[Entry] | None] = ContextVar("audit_entries", default=None)
+
 
 def person(actor: Actor) -> Who:
     """The caller, with the key in their hand."""
@@ -69,9 +73,25 @@ def record(*entries: Entry) -> None:
         raise transaction.TransactionManagementError("an audit event belongs into the transaction that it tells of")
     if not entries:
         return
+    held = _held.get()
+    if held is not None:
+        held += entries
+        return
     statement, parameters = cte(entries)
     with connection.cursor() as cursor:
         cursor.execute(f"WITH {statement} SELECT FROM audit_clock", parameters)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Insert all that is recorded within in one statement at the end, still in the transaction at hand."""
+    entries: list[Entry] = []
+    token = _held.set(entries)
+    try:
+        yield
+    finally:
+        _held.reset(token)
+    record(*entries)
 
 
 def cte(entries: Sequence[Entry], *, only_if: str = "true") -> tuple[str, dict[str, Any]]:

@@ -102,7 +102,7 @@ def decide_many(ids: Sequence[UUID], *, by: Actor, decision: Decision, reason: s
 
 def _decide(approval_id: UUID, ballot: Ballot, by: Actor, also: Callable[[Approval], None] | None) -> Approval:
     refusal = None
-    with transaction.atomic():
+    with transaction.atomic(), audit.together():
         approval = endings.locked(approval_id, by=by)
         if approval is None:
             raise endings.unknown(approval_id)

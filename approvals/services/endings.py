@@ -13,7 +13,7 @@ from accounts.models import Actor, User
 from approvals import kinds, live
 from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.rules import Ask
-from approvals.services import audit, outbox, veil
+from approvals.services import audit, outbox, rights, veil
 from approvals.terms import terms_of
 from core.errors import Conflict, NotFound
 
@@ -130,11 +130,18 @@ def cancel(run_id: UUID, *, who: audit.Who, reason: str) -> int:
     return sum([_end_pending(pk, ApprovalStatus.CANCELLED, who=who, reason=reason) for pk in list(pending)])
 
 
-def renew(approval_id: UUID) -> bool:
-    """Give what was approved its time to start anew, because a person said that it never ran; False if it was not."""
-    lasts = Approval.objects.filter(pk=approval_id).values_list("terms__approval_lasts", flat=True).first()
-    approved = Approval.objects.filter(pk=approval_id, status=ApprovalStatus.APPROVED)
-    return bool(approved.update(valid_until=Now() + timedelta(seconds=lasts or 0)))
+def renew(approval_id: UUID, *, by: Actor) -> bool:
+    """Give what was approved its time to start anew, because a person said that it never ran; False if it was not.
+
+    Raises a kind of Denied for who may not decide it, save where one person alone did.
+    """
+    rows = Approval.objects.filter(pk=approval_id, status=ApprovalStatus.APPROVED)
+    approval = rows.select_related("workspace", "requested_by").first()
+    if approval is None:
+        return False
+    if not approval.break_glass and (denied := rights.refusal(approval, by)):
+        raise denied
+    return bool(rows.update(valid_until=Now() + timedelta(seconds=approval.terms["approval_lasts"])))
 
 
 def _end_pending(approval_id: UUID, status: ApprovalStatus, *, who: audit.Who, reason: str) -> bool:

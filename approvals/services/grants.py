@@ -12,10 +12,10 @@ from accounts.models import Actor, Role
 from approvals import rules
 from approvals.calls import Call
 from approvals.models import Approval, Grant
-from approvals.rules import Ask
 from approvals.services import audit, policies, rights
 from approvals.services.ballots import Remember
 from approvals.services.endings import entry
+from approvals.terms import asks_alike
 from core import digest as digests
 from core.errors import Forbidden, Invalid, NotFound
 
@@ -76,7 +76,8 @@ def give(approval: Approval, remember: Remember, *, by: Actor) -> Grant:
 def use(call: Call, tool_version: str) -> Grant | None:
     """Use up one of a grant that covers the call, in the caller's transaction; None where there is none.
 
-    A grant holds only while policy would ask and lets itself be remembered, and while its author may decide.
+    A grant holds only where policy would ask on the terms of the approval that it came from, and while its author may
+    decide on those.
     """
     if call.session_id is None:
         return None
@@ -118,8 +119,8 @@ def still_holds(grant_id: UUID, call: Call) -> bool:
 
 
 def _holds(grant: Grant, call: Call) -> bool:
-    verdict = rules.judge(call, policies.current(call.workspace_id))
-    if not isinstance(verdict, Ask) or not verdict.may_remember or verdict.quorum_approve > 1:
+    """Whether the call would be asked about on the terms that its author decided on, and they may still decide so."""
+    if not asks_alike(rules.judge(call, policies.current(call.workspace_id)), grant.approval.terms):
         return False
     return grant.author_id is not None and bool(rights.entitled(grant.approval, [grant.author_id]))
 

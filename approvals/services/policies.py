@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache, partial
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from approvals.models import Approval, ApprovalStatus, Policy, PolicyVersion
 from approvals.rules import Allow, Ask, Deny, Observe, Rule, Rules, Verdict, judge
 from approvals.services import audit, endings, rulecheck
 from approvals.snapshots import Row
-from approvals.terms import terms_of
+from approvals.terms import asks_alike
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 
 __all__ = [
@@ -129,6 +130,12 @@ def rejudge(workspace_id: UUID, *, agent_id: UUID | None = None) -> int:
     return count
 
 
+def rejudge_ended(within: timedelta) -> int:
+    """Do so in the workspaces where a rule has ended by itself within that time; returns how many were superseded."""
+    ended = Policy.objects.filter(enabled=True, valid_until__lte=Now(), valid_until__gt=Now() - within)
+    return sum(rejudge(workspace_id) for workspace_id in ended.values_list("workspace_id", flat=True).distinct())
+
+
 @transaction.atomic
 def _supersede(approval_id: UUID, held: Rules) -> bool:
     """End the request, unless it was decided or edited meanwhile so that the rules would ask for just this."""
@@ -140,8 +147,7 @@ def _supersede(approval_id: UUID, held: Rules) -> bool:
 
 def _otherwise(approval: Approval, held: Rules) -> bool:
     """Whether the rules do not ask for this, or ask others or otherwise."""
-    verdict = judge(kinds.of(approval.kind).call(approval), held)
-    return not isinstance(verdict, Ask) or terms_of(verdict) != approval.terms
+    return not asks_alike(judge(kinds.of(approval.kind).call(approval), held), approval.terms)
 
 
 @lru_cache(maxsize=1_000)

@@ -27,10 +27,10 @@ class TierRequired(Denied):
 
 
 class IsRequester(Denied):
-    """Nobody countersigns what was asked on their own behalf, with whichever account."""
+    """Nobody countersigns what was asked on their own behalf or by a key that they made, with whichever account."""
 
     code = "requester"
-    default_detail = "What was requested on your behalf is decided by somebody else."
+    default_detail = "What was requested on your behalf, or by a key that you made, is decided by somebody else."
 
 
 class NotAnApprover(Denied):
@@ -38,6 +38,13 @@ class NotAnApprover(Denied):
 
     code = "role_required"
     default_detail = "The policy asks others to decide this."
+
+
+class KeyOfAnother(Denied):
+    """Whoever was shown a key can use it: a decision by it may be theirs instead of the person's."""
+
+    code = "key_of_another"
+    default_detail = "This key was made by somebody else than the person it acts for, and decides nothing."
 
 
 class KeyNotForApprovals(Denied):
@@ -69,10 +76,12 @@ def refusal(approval: Approval, actor: Actor) -> type[Denied] | None:
     """What would be raised if this person decided; None where they may."""
     if approval.workspace.tier == Tier.FREE:
         return TierRequired
-    if actor.user.identity == _requester(approval):
+    if actor.user.identity in _requesters(approval):
         return IsRequester
     if actor.workspace.pk != approval.workspace_id or not entitled(approval, [actor.user.pk]):
         return NotAnApprover
+    if actor.key is not None and actor.key.maker is not None:
+        return KeyOfAnother
     if actor.key is not None and SCOPE not in actor.key.scopes:
         return KeyNotForApprovals
     return None
@@ -113,17 +122,24 @@ def tally(approval: Approval) -> Tally:
 
 
 def still_holds(approval: Approval) -> bool:
-    """Whether what was approved may start now: in time, and approved by enough people who still have the right."""
+    """Whether what was approved may start now."""
+    return holding(approval.pk) is not None
+
+
+def holding(approval_id: UUID) -> Approval | None:
+    """What was approved, if it may start now: in time, and approved by enough people who still have the right."""
     row = (
-        Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.APPROVED, valid_until__gt=Now())
+        Approval.objects.filter(pk=approval_id, status=ApprovalStatus.APPROVED, valid_until__gt=Now())
         .select_related("requested_by", "workspace")
         .first()
     )
     if row is None or row.workspace.tier == Tier.FREE:
-        return False
+        return None
     if row.break_glass:
-        return row.workspace.break_glass and is_admin(row.workspace_id, row.decided_by_id)
-    return bool(tally(row).approve >= row.terms["quorum_approve"])
+        holds = row.workspace.break_glass and is_admin(row.workspace_id, row.decided_by_id)
+    else:
+        holds = tally(row).approve >= row.terms["quorum_approve"]
+    return row if holds else None
 
 
 def is_admin(workspace_id: UUID, user_id: UUID | None) -> bool:
@@ -132,12 +148,13 @@ def is_admin(workspace_id: UUID, user_id: UUID | None) -> bool:
     return user_id is not None and admins.filter(user_id=user_id).exists()
 
 
-def _requester(approval: Approval) -> UUID | None:
-    return approval.requested_by.identity if approval.requested_by else None
+def _requesters(approval: Approval) -> set[UUID]:
+    """On whose behalf it was asked, and who made the key that it was asked by."""
+    return {user.identity for user in (approval.requested_by, approval.behind) if user}
 
 
 def _asked(approval: Approval) -> QuerySet[User]:
-    """The active members whom the policy asks, by role, group or name, save the person behind the request."""
+    """The active members whom the policy asks, by role, group or name, save the people behind the request."""
     terms = approval.terms
     member = Membership.objects.filter(workspace_id=approval.workspace_id, user=OuterRef("pk"))
     asked = Q(pk__in=terms["people"]) | _in_groups(approval, terms["groups"])
@@ -147,8 +164,8 @@ def _asked(approval: Approval) -> QuerySet[User]:
         late = Approval.objects.filter(pk=approval.pk, escalates_at__lte=Now())
         asked |= Q(Exists(late)) & _in_groups(approval, [terms["escalate_to"]])
     found = User.objects.filter(asked, Exists(member), is_active=True)
-    requester = _requester(approval)
-    return found.exclude(Q(pk=requester) | Q(same_person_as=requester)) if requester else found
+    requesters = _requesters(approval)
+    return found.exclude(Q(pk__in=requesters) | Q(same_person_as__in=requesters)) if requesters else found
 
 
 def _in_groups(approval: Approval, group_ids: list[str]) -> Q:

@@ -33,8 +33,9 @@ EFFECTS_SHOWN = 5
 
 
 class NoteForm(forms.Form):
-    """What the person saw who says what became of an action."""
+    """What the person saw who says what became of an action, and after which attempt they looked."""
 
+    attempt = forms.IntegerField(widget=forms.HiddenInput)
     note = forms.CharField(
         required=False,
         max_length=LONGEST_NOTE,
@@ -78,10 +79,20 @@ class ActionAdmin(RecordAdmin):
         ),
         (
             "Times",
-            {"fields": ("created_at", "not_before", "started_at", "lease_until", "ended_at", "tool_version", "digest")},
+            {
+                "fields": (
+                    "created_at",
+                    "not_before",
+                    "started_at",
+                    "lease_until",
+                    "ended_at",
+                    "version_text",
+                    "digest_text",
+                )
+            },
         ),
     )
-    readonly_fields = ("id", "state_badge", "outcome", "call", "told", "effects", "late")
+    readonly_fields = ("id", "state_badge", "outcome", "call", "told", "effects", "late", "version_text", "digest_text")
 
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["countersign/approvals.css"]}
@@ -104,8 +115,14 @@ class ActionAdmin(RecordAdmin):
     @on_page("It was not done: run again", "replay")
     def not_done(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then run it again."""
-        text = "Say so only if you have looked: it runs once more, with the same idempotency key."
-        return self._resolve(request, object_id, "not_done", "It was not done: run it again", text)
+        text = "Say so only if you have looked: it runs once more, with the same idempotency key, if it still may."
+        title = "It was not done: run it again"
+        if self._is_over(self.one(request, object_id)):
+            text, title = (
+                "Its run was cancelled or has ended: it is refused now, and does not run again.",
+                "It was not done",
+            )
+        return self._resolve(request, object_id, "not_done", title, text)
 
     @on_page("Abandon", "block", danger=True)
     def abandon(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -152,6 +169,16 @@ class ActionAdmin(RecordAdmin):
         """What an attempt brought that had been given up."""
         return _plain(action.late_result)
 
+    @admin.display(description="Tool version")
+    def version_text(self, action: Action) -> str:
+        """The version, broken where a narrow page needs it."""
+        return format_html('<code class="whole">{}</code>', action.tool_version)
+
+    @admin.display(description="Digest")
+    def digest_text(self, action: Action) -> str:
+        """The digest, broken where a narrow page needs it."""
+        return format_html('<code class="whole">{}</code>', action.digest)
+
     @admin.display(description="Effects in the sandbox")
     def effects(self, action: Action) -> str:
         """What the sandbox saw under this action's key; a real service must be asked itself."""
@@ -159,17 +186,25 @@ class ActionAdmin(RecordAdmin):
         rows = ((f"{one.created_at:%Y-%m-%d %H:%M:%S} UTC", one.calls, shown.json_html(one.result)) for one in seen)
         return format_html_join("", '<div>{}, asked for {} times<pre class="exact">{}</pre></div>', rows) or "none"
 
+    def _is_over(self, action: Action) -> bool:
+        """Whether nothing of its run starts any more."""
+        run = action.run
+        return run is None or run.ended or run.cancel_requested_at is not None
+
     def _resolve(self, request: HttpRequest, object_id: str, resolution: str, title: str, text: str) -> HttpResponse:
         action = self.one(request, object_id)
-        form = NoteForm(request.POST if request.method == "POST" else None)
+        form = NoteForm(request.POST if request.method == "POST" else None, initial={"attempt": action.attempt})
         if request.method != "POST" or not form.is_valid():
             known = format_html(
-                "{} It was tried {} times; last by {}.", text, action.attempt, action.worker or "nobody"
+                "{} It was tried {}, last by {}.",
+                text,
+                "once" if action.attempt == 1 else f"{action.attempt} times",
+                action.worker or "nobody that is known",
             )
             return self.ask(request, action, title, text=known, button=title, form=form)
         try:
             actor = scope.actor(request, action.workspace)
-            verdicts.resolve(action.pk, by=actor, resolution=resolution, note=form.cleaned_data["note"])
+            verdicts.resolve(action.pk, by=actor, resolution=resolution, **form.cleaned_data)
         except DomainError as error:
             self.message_user(request, error.detail, messages.ERROR)
         else:

@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='run',
             name='behind',
-            field=models.ForeignKey(db_index=False, help_text='Who stands behind a run in the background, where somebody does: they countersign none of it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            field=models.ForeignKey(db_index=False, help_text="Who made its key or its hook or wrote its agent's task, and so countersigns none of it.", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
             model_name='run',

@@ -16,6 +16,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from agents.events import ApprovalRequested, Event
+from approvals import live
+from approvals.calls import Call
 from approvals.models import Approval
 from approvals.rules import Ask
 from approvals.services import approvals, audit, outbox
@@ -47,11 +49,10 @@ class Asked:
         return ApprovalRequested(str(self.approval_id), self.call_id, self.tool, self.risk, at)
 
 
-def request(run: Run, action: Action, ask: Ask, preview: Any) -> Asked:
+def request(run: Run, action: Action, call: Call, ask: Ask, preview: Any) -> Asked:
     """Ask for an action's approval; its row is the caller's to store."""
-    origin = gate.origin_of(run)
     approval = approvals.request(
-        call=gate.call_of(origin, action.tool, action.risk, action.arguments),
+        call=call,
         ask=ask,
         kind=KIND,
         subject_id=action.pk,
@@ -61,6 +62,7 @@ def request(run: Run, action: Action, ask: Ask, preview: Any) -> Asked:
         preview=dict(preview),
         policy_version=action.policy_version,
         requested_by=run.conversation.user or run.behind,
+        behind=run.behind if run.conversation.user else None,
     )
     action.approval_id = approval.pk
     return Asked(approval.pk, action.call_id, action.tool, action.risk, approval.expires_at)
@@ -74,10 +76,10 @@ def refuse(action: Action, code: str, reason: str = "") -> None:
     action.summary = f"refused: {reason or code}"[:SUMMARY]
 
 
-def hold(run: Run, *, seq: int) -> None:
-    """Let a run wait for people: no worker has it, and it is nobody's death that it left one."""
+def hold(run: Run, *, seq: int, **stored: Any) -> None:
+    """Let a run wait for people, and store what it said: no worker has it, and that it left one is nobody's death."""
     Run.objects.filter(pk=run.pk).update(
-        state=RunState.WAITING_APPROVAL, seq=seq, lease_until=None, given_back=F("given_back") + 1
+        state=RunState.WAITING_APPROVAL, seq=seq, lease_until=None, given_back=F("given_back") + 1, **stored
     )
     audit.record(run_entry(run, "run.waiting"))
 
@@ -153,7 +155,8 @@ def lock(action_id: UUID) -> None:
 
 
 def announce(action: Action) -> None:
-    """Tell those outside that an action came to its end."""
+    """Tell those outside, and whoever looks at its approval, that an action came to its end."""
+    live.changed(action.workspace_id)
     payload = {
         "action_id": str(action.pk),
         "approval_id": str(action.approval_id) if action.approval_id else None,

@@ -43,9 +43,9 @@ def wake(
 ) -> Run:
     """Start a run of an agent of kind manager: its task, then what it is `told`, then the event's data, marked as data.
 
-    Who stands `behind` it, as whoever holds the secret of a hook does, countersigns nothing of it. Raises AgentBusy
-    while its run before goes on or waits for people, AgentOff, Invalid for an agent of another kind or without a task,
-    BrainUnavailable.
+    Who stands `behind` it, as whoever holds the secret of a hook or wrote the agent's task does, countersigns nothing
+    of it. Raises AgentBusy while its run before goes on or waits for people, AgentOff, Invalid for an agent of another
+    kind or without a task, BrainUnavailable.
     """
     if agent.kind != AgentKind.MANAGER:
         raise Invalid("Only an agent of kind manager works in the background.")
@@ -80,11 +80,11 @@ def wake(
 
 def on_schedule(agent_id: UUID) -> Run | None:
     """Wake an agent whose time has come; None where it is busy, off, gone, or has no model that answers."""
-    agent = Agent.objects.select_related("workspace").filter(pk=agent_id).first()
+    agent = Agent.objects.select_related("workspace", "author").filter(pk=agent_id).first()
     if agent is None:
         return None
     try:
-        return wake(agent, who=audit.SYSTEM)
+        return wake(agent, who=audit.SYSTEM, behind=agent.author)
     except DomainError as error:
         log.info("an agent sleeps on", extra={"agent": str(agent_id), "code": error.code})
         return None

@@ -17,10 +17,9 @@ from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Fu
 from agents.tools import registry
 from agents.tools.registry import Context
 from approvals import rules
-from approvals.models import Approval
-from approvals.rules import Allow
+from approvals.rules import Allow, Observe
 from approvals.services import approvals, audit, grants, policies
-from approvals.terms import asked_alike
+from approvals.terms import asks_alike
 from chat.bells import ring_action
 from chat.models import Action, ActionState
 from chat.services import actions, gate
@@ -72,7 +71,11 @@ def claim(worker: str, *, limit: int, held: Collection[UUID] = ()) -> tuple[list
         ready = Action.objects.select_for_update(skip_locked=True, of=("self",)).filter(
             state=ActionState.READY, not_before__lte=Clock()
         )
-        rows = ready.exclude(pk__in=held).select_related("run", "workspace", "agent").order_by("not_before")[:limit]
+        rows = (
+            ready.exclude(pk__in=held)
+            .select_related("run", "workspace", "agent", "conversation__companion")
+            .order_by("not_before")[:limit]
+        )
         for action in rows:
             code = refusal(action)
             if code:
@@ -95,6 +98,8 @@ def refusal(action: Action) -> str:
     if spec is None or spec.version != action.tool_version:
         return "tool_changed"
     origin = gate.origin_of_action(action)
+    if action.tool not in origin.allowed:
+        return "unknown_tool"
     if code := gate.switched_off(origin, action.tool):
         return code
     if gate.digest_of(action) != action.digest:
@@ -102,12 +107,13 @@ def refusal(action: Action) -> str:
     held = policies.current(action.workspace_id)
     call = gate.call_of(origin, action.tool, spec.risk, action.arguments)
     verdict = rules.judge(call, held)
+    if isinstance(verdict, Observe):
+        return "observed"
     if action.approval_id:
-        approval = Approval.objects.filter(pk=action.approval_id).first()
-        if approval is None or approval.digest != action.digest or not approvals.still_holds(approval):
+        approval = approvals.holding(action.approval_id)
+        if approval is None or approval.digest != action.digest:
             return "approval_not_valid"
-        alike = held.version == approval.policy_version or asked_alike(call, held, approval.terms)
-        return "" if alike or isinstance(verdict, Allow) else "policy_changed"
+        return "" if isinstance(verdict, Allow) or asks_alike(verdict, approval.terms) else "policy_changed"
     if isinstance(verdict, Allow) or (action.grant_id is not None and grants.still_holds(action.grant_id, call)):
         return ""
     return "policy_changed"
@@ -115,7 +121,7 @@ def refusal(action: Action) -> str:
 
 def _stop(action: Action, code: str) -> audit.Entry:
     """Refuse it; but what was begun before, and may not be begun again, is nobody's to call undone."""
-    if action.attempt and action.resolution != "not_done" and action.retry != "idempotent":
+    if action.perhaps and action.retry != "idempotent":
         action.state, action.code = ActionState.UNKNOWN, code
         action.summary = "It was begun, and may not be tried again; a person says what became of it."
     else:
@@ -135,7 +141,13 @@ def _take(action: Action, worker: str) -> Execution:
         lease_until=_from_now(settings.ACTION_LEASE_SECONDS),
         resolution="",
     )
-    context = gate.context_of(gate.origin_of_action(action), action.pk, action.attempt)
+    context = Context(
+        workspace_id=action.workspace_id,
+        key=str(action.pk),
+        attempt=action.attempt,
+        person_id=action.person_id,
+        agent_id=action.agent_id,
+    )
     return Execution(action.pk, action.run_id, action.attempt, action.tool, action.arguments, context)
 
 

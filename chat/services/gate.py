@@ -13,7 +13,7 @@ from agents.tools.registry import Context, ToolSpec
 from approvals import rules
 from approvals.calls import Call, Person
 from approvals.rules import Allow, Ask, Deny, Observe, Rules, Verdict
-from chat.models import Action, Run
+from chat.models import Action, Conversation, Run
 from core import digest
 from core.errors import DomainError, FieldError, Invalid
 
@@ -44,12 +44,7 @@ class Origin:
     person: Person | None
     run_id: UUID | None
     session_id: UUID | None
-    switched_off: frozenset[str]
-
-    @property
-    def offered(self) -> frozenset[str]:
-        """The tools that the agent has and that are not switched off."""
-        return frozenset(self.agent.tools) - self.switched_off
+    allowed: frozenset[str]  # the tools that the agent has and the companion lets through
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +64,13 @@ class Judged:
 def origin_of(run: Run) -> Origin:
     """Where the calls of this run come from."""
     conversation = run.conversation
-    return _origin(run.workspace, run.agent, run.person_id, run.companion_type, run.pk, conversation.pk)
+    return _origin(run.workspace, run.agent, run.person_id, run.companion_type, run.pk, conversation)
 
 
 def origin_of_action(action: Action) -> Origin:
     """Where this action's call comes from."""
     workspace, agent, person_id = action.workspace, action.agent, action.person_id
-    return _origin(workspace, agent, person_id, action.companion_type, action.run_id, action.conversation_id)
+    return _origin(workspace, agent, person_id, action.companion_type, action.run_id, action.conversation)
 
 
 def _origin(
@@ -84,17 +79,17 @@ def _origin(
     person_id: UUID | None,
     companion: str,
     run_id: UUID | None,
-    session_id: UUID | None,
+    conversation: Conversation | None,
 ) -> Origin:
-    off = ToolSetting.objects.filter(workspace=workspace, enabled=False).values_list("tool", flat=True)
+    narrowed = conversation.companion.tools_allowed if conversation and conversation.companion else []
     return Origin(
         workspace=workspace,
         agent=agent,
         companion=companion,
         person=_person(workspace, person_id) if person_id else None,
         run_id=run_id,
-        session_id=session_id,
-        switched_off=frozenset(off),
+        session_id=conversation.pk if conversation else None,
+        allowed=frozenset(agent.tools) & frozenset(narrowed or agent.tools),
     )
 
 
@@ -125,7 +120,7 @@ def judge(origin: Origin, proposed: ToolCall, held: Rules, *, key: UUID) -> Judg
     """The verdict on a call that a model asks for. A tool may look at the world to check it and to preview it."""
     spec = registry.get(proposed.name)
     arguments = proposed.arguments or {}
-    if spec is None or spec.name not in origin.agent.tools:
+    if spec is None or spec.name not in origin.allowed:
         return _refused(proposed, None, arguments, "unknown_tool")
     if proposed.arguments is None:
         return _refused(proposed, spec, {}, "malformed_arguments")
@@ -161,14 +156,15 @@ def switched_off(origin: Origin, tool: str) -> str:
         return "workspace_frozen"
     if not origin.agent.enabled:
         return "agent_disabled"
-    return "tool_disabled" if tool in origin.switched_off else ""
+    off = ToolSetting.objects.filter(workspace=origin.workspace, tool=tool, enabled=False)
+    return "tool_disabled" if off.exists() else ""
 
 
-def context_of(origin: Origin, key: UUID, attempt: int = 0) -> Context:
-    """What a tool is told of its call."""
+def context_of(origin: Origin, key: UUID) -> Context:
+    """What a tool is told of a call that it is to check or to preview."""
     person_id = origin.person.id if origin.person else None
     return Context(
-        workspace_id=origin.workspace.pk, key=str(key), attempt=attempt, person_id=person_id, agent_id=origin.agent.pk
+        workspace_id=origin.workspace.pk, key=str(key), attempt=0, person_id=person_id, agent_id=origin.agent.pk
     )
 
 

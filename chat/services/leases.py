@@ -248,8 +248,8 @@ FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(states)
     AS new(id, attempt, seq, state, answer, usage, code, message, provider, model)
 WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
     AND (run.lease_until < clock_timestamp() OR NOT %(lapsed)s)
-RETURNING run.id, run.agent_id,
-    (SELECT user_id FROM chat_conversation AS conversation WHERE conversation.id = run.conversation_id)
+RETURNING run.id, run.agent_id, coalesce(
+    (SELECT user_id FROM chat_conversation AS conversation WHERE conversation.id = run.conversation_id), run.behind_id)
 """
 _ANSWERS = """
 INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, provider, model, usage, metadata,

@@ -38,12 +38,14 @@ def propose(step: Step) -> list[Asked] | None:
     worker's any more. Where no call waits, those that are allowed are ready when this returns.
     """
     while True:
-        run = Run.objects.select_related("workspace", "agent", "conversation").get(pk=step.run_id)
+        run = Run.objects.select_related(
+            "workspace", "agent", "conversation__companion", "conversation__user", "behind"
+        ).get(pk=step.run_id)
         held = policies.current(run.workspace_id)
         origin = gate.origin_of(run)
         keys = [ids.new() for _ in step.calls]
         judged = [gate.judge(origin, call, held, key=key) for call, key in zip(step.calls, keys, strict=True)]
-        with transaction.atomic():
+        with transaction.atomic(), audit.together():
             mine = Run.objects.select_for_update().filter(pk=run.pk, attempt=step.attempt, state=RunState.RUNNING)
             if not mine.exists():
                 return None
@@ -68,11 +70,14 @@ def _store(run: Run, step: Step, judged: dict[UUID, gate.Judged], policy_version
                 waiting.append(asked)
     Action.objects.bulk_create(rows)
     audit.record(*(actions.entry(row, f"action.{actions.told_as(row)}") for row in rows))
-    Run.objects.filter(pk=run.pk).update(draft=list(step.parts), seq=step.seq, steps=step.number, usage=step.usage)
+    for refused in (row for row in rows if row.settled):
+        actions.announce(refused)
+    stored = {"draft": list(step.parts), "steps": step.number, "usage": step.usage}
     if waiting:
         seq = step.seq + len(waiting) + 1  # the events that tell of it: see Runner
-        actions.hold(run, seq=seq)
+        actions.hold(run, seq=seq, **stored)
     else:
+        Run.objects.filter(pk=run.pk).update(seq=step.seq, **stored)
         actions.make_ready(rows)
     return waiting
 
@@ -111,7 +116,9 @@ def _action(run: Run, step: Step, place: int, key: UUID, judged: gate.Judged, po
 def _ask(run: Run, action: Action, judged: gate.Judged, ask: Ask, before: int) -> Asked | None:
     """Ask for an action's approval, unless one is remembered that covers it, or the run has asked too often."""
     assert judged.call is not None, "a call that is asked about was judged"
-    grant = approvals.use_grant(judged.call, action.tool_version)
+    # What is remembered was decided for the person alone: it covers nothing that comes by a key which another made.
+    shared = run.behind_id is not None and run.conversation.user_id is not None
+    grant = None if shared else approvals.use_grant(judged.call, action.tool_version)
     if grant is not None:
         action.grant_id = grant.pk
         return None
@@ -119,7 +126,7 @@ def _ask(run: Run, action: Action, judged: gate.Judged, ask: Ask, before: int) -
         actions.refuse(action, "too_many_requests")
         return None
     action.state = ActionState.WAITING
-    return actions.request(run, action, ask, judged.preview)
+    return actions.request(run, action, judged.call, ask, judged.preview)
 
 
 def hold_for_people(run_id: UUID, attempt: int, seq: int, parts: Sequence[Part]) -> bool:
@@ -132,8 +139,7 @@ def hold_for_people(run_id: UUID, attempt: int, seq: int, parts: Sequence[Part])
         run = mine.select_related("conversation").first()
         if run is None:
             return False
-        Run.objects.filter(pk=run_id).update(draft=list(parts))
-        actions.hold(run, seq=seq + 1)
+        actions.hold(run, seq=seq + 1, draft=list(parts))
         run.refresh_from_db()
         actions.advance(run)  # somebody may have said it in this very moment
     return True

@@ -74,9 +74,10 @@ def start(
 ) -> Run:
     """Store the message and the run that answers it, and wake a worker once that is committed.
 
-    `also` is called in the same transaction. A conversation that is not stored yet is stored with them. Nobody stands
-    behind the run of an agent that woke by itself. Raises
-    ConversationBusy where another run has the conversation's turn and the message may neither wait nor interrupt.
+    `also` is called in the same transaction. A conversation that is not stored yet is stored with them. Who stands
+    `behind` the run of an agent that woke by itself, or made the key by which a message of another person came,
+    countersigns nothing of it. Raises ConversationBusy where another run has the conversation's turn and the message
+    may neither wait nor interrupt.
     """
     message = Message(
         id=ids.new(),
@@ -96,7 +97,7 @@ def start(
         companion_type=conversation.companion.type if conversation.companion else "",
         provider=choice.provider.name,
         model=choice.model,
-        behind=behind,
+        behind=by.key.maker if by and by.key else behind,
     )
     conversation.title = conversation.title or _title(text)
     fresh = conversation._state.adding
@@ -297,7 +298,9 @@ def cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor | None)
     """Cancel under the conversation's lock; True where the run ended by it, with what it had said kept."""
     run = Run.objects.select_for_update().get(pk=run_id)
     if run.state == RunState.RUNNING:
-        Run.objects.filter(pk=run_id).update(cancel_requested_at=Now())
+        if not run.cancel_requested_at:
+            Run.objects.filter(pk=run_id).update(cancel_requested_at=Now())
+            audit.record(_told(run, "run.cancel_requested", by))
         transaction.on_commit(lambda: eventlog.ask_to_stop(run_id), robust=True)
         return False
     if run.ended:
@@ -312,19 +315,22 @@ def cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor | None)
     run.save()
     Conversation.objects.filter(pk=conversation.pk).update(last_seq=run.seq)
     conversation.last_seq = run.seq
-    audit.record(
-        audit.Entry(
-            type="run.cancelled",
-            workspace_id=run.workspace_id,
-            who=audit.person(by) if by else audit.SYSTEM,
-            target=("run", run.pk),
-            agent_id=run.agent_id,
-            session_id=conversation.pk,
-        )
-    )
+    audit.record(_told(run, "run.cancelled", by))
     name = str(by.user) if by else ""
     transaction.on_commit(lambda: eventlog.tell_cancelled(run, seq=run.seq, by=name), robust=True)
     return True
+
+
+def _told(run: Run, type_: str, by: Actor | None) -> audit.Entry:
+    """What the log has of somebody who stops a run."""
+    return audit.Entry(
+        type=type_,
+        workspace_id=run.workspace_id,
+        who=audit.person(by) if by else audit.SYSTEM,
+        target=("run", run.pk),
+        agent_id=run.agent_id,
+        session_id=run.conversation_id,
+    )
 
 
 def _keep_draft(run: Run) -> Message:

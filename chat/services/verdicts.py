@@ -30,7 +30,14 @@ class NotUnknown(Conflict):
     """Only an action whose outcome is unknown can be resolved."""
 
     code = "already_resolved"
-    default_detail = "The action's outcome is not unknown (any more)."
+    default_detail = "Its outcome is not unknown, or somebody has already said what became of it."
+
+
+class TriedAgain(Conflict):
+    """What was looked at is not the action's last attempt."""
+
+    code = "tried_again"
+    default_detail = "It was tried again since you looked. Look at what the last attempt did, then say so."
 
 
 class MayNotResolve(Forbidden):
@@ -93,11 +100,12 @@ def _judge_again(action: Action, events: list[Event]) -> None:
         return refuse(action, judged.code, judged.reason)
     assert judged.spec is not None, "what is not refused has its tool"
     assert judged.verdict is not None, "and a verdict"
+    assert judged.call is not None, "on its call"
     action.tool_version, action.policy_version = judged.spec.version, held.version
     action.policy_name = judged.verdict.policy
     action.digest = gate.digest_of(action)
     if isinstance(judged.verdict, Ask):
-        events.append(actions.request(run, action, judged.verdict, judged.preview).event)
+        events.append(actions.request(run, action, judged.call, judged.verdict, judged.preview).event)
     else:
         action.state, action.verdict, action.approval_id = ActionState.ALLOWED, "allow", None
     return None
@@ -118,24 +126,29 @@ def withdraw(run: Run, *, by: Actor | None) -> None:
     for action in left:
         refuse(action, "cancelled")
         action.save()
+        actions.announce(action)
     audit.record(*(actions.entry(action, "action.refused", who) for action in left))
 
 
-def resolve(action_id: UUID, *, by: Actor, resolution: str, note: str = "") -> Action:
+def resolve(action_id: UUID, *, by: Actor, resolution: str, note: str = "", attempt: int | None = None) -> Action:
     """Say what became of an action whose outcome is unknown: `done`, `not_done` (it runs again) or `abandoned`.
 
-    Raises UnknownAction, NotUnknown, or MayNotResolve for who is no manager or is the person behind it.
+    `attempt` is the one that was looked at. Raises UnknownAction, NotUnknown, TriedAgain, MayNotResolve for who is no
+    manager or stands behind it, and Denied for who wants to run again what they may not approve.
     """
     with transaction.atomic():
         found = Action.objects.visible_to(by).filter(pk=action_id).first()
         if found is None:
             raise UnknownAction(f"There is no action {action_id}.")
         actions.lock(found.pk)
-        action = Action.objects.select_related("run", "person").get(pk=found.pk)
-        if not by.may(Role.MANAGER) or (action.person and action.person.identity == by.user.identity):
+        action = Action.objects.select_related("run__behind", "person").get(pk=found.pk)
+        involved = (action.person, action.run.behind if action.run else None)
+        if not by.may(Role.MANAGER) or by.user.identity in {one.identity for one in involved if one}:
             raise MayNotResolve
         if action.state != ActionState.UNKNOWN:
             raise NotUnknown
+        if attempt is not None and attempt != action.attempt:
+            raise TriedAgain
         _resolved(action, resolution, note, by)
         action.resolved_by, action.resolution = by.user, resolution
         action.save()
@@ -144,7 +157,7 @@ def resolve(action_id: UUID, *, by: Actor, resolution: str, note: str = "") -> A
             actions.announce(action)
         else:
             if action.approval_id:
-                approvals.renew(action.approval_id)
+                approvals.renew(action.approval_id, by=by)
             ring_action(action.pk)
         if action.run is not None:
             actions.advance(action.run)

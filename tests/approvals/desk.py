@@ -13,9 +13,10 @@ from accounts.models import Actor, Workspace
 from accounts.services import keys
 from approvals.calls import Call, Context, PastCall, Person
 from approvals.kinds import Revision
-from approvals.models import Approval, AuditEvent, Vote
+from approvals.models import Approval, AuditEvent, PolicyVersion, Vote
 from approvals.rules import Ask
 from approvals.services import approvals
+from approvals.terms import terms_of
 from core import digest, ids
 from core.errors import Forbidden, Invalid
 
@@ -66,12 +67,15 @@ class Desk:
             raise EditDenied
         matter = Matter(arguments, 2)
         self.matters[approval.subject_id] = matter
+        ask = self.asks.get(arguments["service"])
+        if ask is not None:
+            rule(approval.workspace, approval.subject_id, ask)
         return Revision(
             arguments=arguments,
             digest=matter.digest,
             preview={"sentence": f"Restart {arguments['service']}."},
             policy_version=2,
-            ask=self.asks.get(arguments["service"]),
+            ask=ask,
         )
 
     def decided(self, approval: Approval) -> None:
@@ -85,7 +89,8 @@ class Desk:
 
     def call(self, approval: Approval) -> Call:
         """The call as it is now."""
-        return call(approval.workspace, arguments=self.matters[approval.subject_id].arguments)
+        arguments = self.matters[approval.subject_id].arguments
+        return call(approval.workspace, agent=str(approval.subject_id), arguments=arguments)
 
     def calls_since(self, workspace_id: UUID, since: datetime) -> Iterator[PastCall]:
         """None are kept."""
@@ -143,10 +148,12 @@ def request(desk: Desk, person: Actor | None, *, workspace: Workspace | None = N
     wanted = call(workspace, person, **changes.pop("call", {}))
     subject_id = ids.new()
     matter = desk.matters[subject_id] = Matter(wanted.arguments)
+    ask = terms(**changes)
+    rule(workspace, subject_id, ask)
     with transaction.atomic():
         return approvals.request(
             call=wanted,
-            ask=terms(**changes),
+            ask=ask,
             kind=KIND,
             subject_id=subject_id,
             call_id="call_1",
@@ -156,6 +163,17 @@ def request(desk: Desk, person: Actor | None, *, workspace: Workspace | None = N
             policy_version=1,
             requested_by=person and person.user,
         )
+
+
+def rule(workspace: Workspace, subject_id: UUID, ask: Ask) -> None:
+    """Rules by which one matter is asked about on these terms, until a test makes rules of its own."""
+    first = PolicyVersion.objects.filter(workspace=workspace, version=1).first()
+    if PolicyVersion.objects.filter(workspace=workspace).exclude(version=1).exists():
+        return
+    own = {"id": str(ids.new()), "name": ask.policy, "agent": str(subject_id), "effect": "ask", "priority": 1_000}
+    rows = [row for row in (first.rules if first else []) if row["agent"] != str(subject_id)]
+    PolicyVersion.objects.filter(workspace=workspace).delete()
+    PolicyVersion.objects.create(workspace=workspace, version=1, rules=[*rows, {**own, **terms_of(ask)}])
 
 
 def events(approval: Approval) -> list[str]:

@@ -310,10 +310,28 @@ def test_an_agent_alone_can_be_judged_again(desk, owner, member):
     of_agent, of_another = (
         request(desk, member, quorum_approve=2, call={"agent_id": one}) for one in (agent, ids.new())
     )
+    PolicyVersion.objects.all().delete()
     assert policies.rejudge(owner.workspace.pk, agent_id=agent) == 1
     assert (fresh(of_agent).status, fresh(of_another).status) == ("superseded", "pending")
     assert policies.rejudge(owner.workspace.pk) == 1
     assert not Approval.objects.pending().exists()
+
+
+def test_when_a_rule_ends_by_itself_what_it_asked_for_is_judged_anew(desk, owner, member, manager):
+    rule = made(owner, quorum_approve=2, valid_until=timezone.now() + timedelta(hours=1))
+    waiting, swept = (request(desk, member, policy=rule.name, quorum_approve=2) for _ in range(2))
+    assert policies.rejudge_ended(within=timedelta(seconds=10)) == 0
+    past = timezone.now() - timedelta(seconds=1)
+    [version] = PolicyVersion.objects.filter(workspace=owner.workspace)
+    rules = [{**row, "valid_until": past.isoformat()} for row in version.rules]
+    PolicyVersion.objects.all().delete()
+    PolicyVersion.objects.create(workspace=owner.workspace, version=version.version, rules=rules)
+    Policy.objects.update(valid_until=past)
+    with pytest.raises(AlreadyDecided):
+        approvals.decide(waiting.pk, by=manager, decision=Decision.APPROVE)
+    assert (fresh(waiting).status, fresh(swept).status) == ("superseded", "pending")
+    assert policies.rejudge_ended(within=timedelta(seconds=10)) == 1
+    assert fresh(swept).status == "superseded"
 
 
 def test_what_is_edited_in_that_moment_so_that_it_is_asked_for_stays(owner, member):

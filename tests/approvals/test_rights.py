@@ -186,10 +186,12 @@ def test_an_approval_holds_for_its_time_and_a_person_may_renew_it(desk, member, 
     done = approvals.decide(request(desk, member).pk, by=manager, decision=APPROVE)
     Approval.objects.update(valid_until=Now() - timedelta(seconds=1))
     assert not approvals.still_holds(done)
-    assert approvals.renew(done.pk)
+    with pytest.raises(IsRequester):
+        approvals.renew(done.pk, by=member)
+    assert approvals.renew(done.pk, by=manager)
     assert approvals.still_holds(done)
     rejected = approvals.decide(request(desk, member).pk, by=manager, decision=REJECT, reason="No.")
-    assert not approvals.renew(rejected.pk)
+    assert not approvals.renew(rejected.pk, by=manager)
     assert not approvals.still_holds(rejected)
 
 

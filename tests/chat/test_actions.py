@@ -12,9 +12,12 @@ from agents.tools import registry
 from approvals.models import Approval, AuditEvent, Decision, Effect, Grant, Policy
 from approvals.services import approvals, grants, policies
 from approvals.services.approvals import Remember
+from approvals.services.rights import NotAnApprover
 from chat.models import Action, ActionState, Run, RunState
 from chat.services import actions, conversations, execution, leases, proposing, runs, verdicts
 from chat.services.execution import Outcome
+from companions.models import Companion
+from tests.cast import person
 
 DONE = Outcome(True, "restarted", "restarted")
 
@@ -143,6 +146,12 @@ def break_(name: str, run: Run, action: Action, workspace, manager, owner) -> No
             Membership.objects.filter(user=manager.user).update(role=Role.MEMBER)
         case "the voter left":
             Membership.objects.filter(user=manager.user).delete()
+        case "the agent is an observer now":
+            Agent.objects.filter(pk=action.agent_id).update(autonomy="observer")
+        case "the agent has the tool no more":
+            Agent.objects.filter(pk=action.agent_id).update(tools=["service_status"])
+        case "the companion lets it through no more":
+            Companion.objects.filter(workspace=workspace).update(tools_allowed=["service_status"])
         case "policy denies it now":
             policies.save(Policy(workspace=workspace, name="No", tool="service_*", effect=Effect.DENY), by=owner)
         case "policy wants two now":
@@ -163,6 +172,9 @@ def break_(name: str, run: Run, action: Action, workspace, manager, owner) -> No
         "the approval's time is over",
         "the voter lost the right",
         "the voter left",
+        "the agent is an observer now",
+        "the agent has the tool no more",
+        "the companion lets it through no more",
         "policy denies it now",
         "policy wants two now",
     ],
@@ -178,7 +190,16 @@ def test_nothing_runs_where_a_precondition_fell_between_approval_and_start(step,
     assert AuditEvent.objects.filter(type="action.refused", target_id=action.pk).exists()
 
 
-@pytest.mark.parametrize("what", ["nothing", "it was revoked", "its author lost the right", "it may not be any more"])
+def test_what_the_companion_does_not_let_through_is_no_tool_of_the_run(step, devops):
+    Companion.objects.filter(pk=devops.pk).update(tools_allowed=["service_status"])
+    [restart, status] = of(step(RESTART, STATUS))
+    assert (restart.state, restart.code) == (ActionState.REFUSED, "unknown_tool")
+    assert status.state == ActionState.READY
+
+
+@pytest.mark.parametrize(
+    "what", ["nothing", "it was revoked", "its author lost the right", "it may not be any more", "others are asked"]
+)
 def test_what_was_remembered_holds_at_the_last_gate_too(step, devops, manager, owner, member, workspace, what):
     rule = Policy(workspace=workspace, name="Restarts", tool="service_restart", may_remember=True)
     policies.save(rule, by=owner)
@@ -204,6 +225,9 @@ def test_what_was_remembered_holds_at_the_last_gate_too(step, devops, manager, o
             Membership.objects.filter(user=manager.user).update(role=Role.AUDITOR)
         case "it may not be any more":
             rule.may_remember = False
+            policies.save(rule, by=owner)
+        case "others are asked":
+            rule.approver_roles = [Role.ADMIN]
             policies.save(rule, by=owner)
     taken = [one.action_id for one in take()]
     action.refresh_from_db()
@@ -280,6 +304,27 @@ def test_a_person_says_that_it_was_not_done_and_it_runs_again(unkeyed, manager):
 def test_a_person_gives_it_up(unkeyed, manager):
     action = verdicts.resolve(unkeyed.pk, by=manager, resolution="abandoned")
     assert (action.state, action.code) == ("failed", "abandoned")
+
+
+def test_who_looked_at_an_attempt_before_the_last_says_nothing_of_it(unkeyed, manager):
+    verdicts.resolve(unkeyed.pk, by=manager, resolution="not_done", attempt=1)
+    [again] = take()
+    assert again.attempt == 2
+    execution.settle(again, Outcome(False, "", "", "maybe_sent", "perhaps"))
+    with pytest.raises(verdicts.TriedAgain):
+        verdicts.resolve(unkeyed.pk, by=manager, resolution="not_done", attempt=1)
+    assert Action.objects.get(pk=unkeyed.pk).state == ActionState.UNKNOWN
+
+
+def test_who_may_not_approve_it_does_not_let_it_run_again(unkeyed, workspace, manager):
+    other = person(workspace, "colleague", Role.MANAGER)
+    approval = Approval.objects.get(pk=unkeyed.approval_id)
+    approval.terms |= {"roles": [], "people": [str(manager.user.pk)]}
+    approval.save()
+    with pytest.raises(NotAnApprover):
+        verdicts.resolve(unkeyed.pk, by=other, resolution="not_done")
+    assert Action.objects.get(pk=unkeyed.pk).state == ActionState.UNKNOWN
+    assert verdicts.resolve(unkeyed.pk, by=other, resolution="done").state == ActionState.SUCCEEDED
 
 
 def test_neither_the_requester_nor_a_stranger_says_what_became_of_it(unkeyed, member, stranger):

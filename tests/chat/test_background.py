@@ -61,6 +61,12 @@ def test_what_is_switched_off_sleeps(guard, workspace, what):
     assert not Run.objects.exists()
 
 
+def test_who_wrote_what_an_agent_does_stands_behind_what_it_does_by_its_schedule(guard, owner):
+    Agent.objects.filter(pk=guard.pk).update(author=owner.user)
+    run = background.on_schedule(guard.pk)
+    assert run.behind == owner.user
+
+
 def test_a_companion_does_not_work_in_the_background(smart_home):
     with pytest.raises(Invalid):
         background.wake(smart_home.agent, told="Go", who=audit.SYSTEM)
