@@ -81,13 +81,56 @@ def test_an_auditor_switches_nothing(model: Any, page: str, here: Home, staff: S
 
 def test_what_an_admin_changes_in_the_forms_is_logged(here: Home, staff: Staff) -> None:
     client, agent, home = staff(Role.ADMIN), here[Agent], here[Workspace]
-    form = {"slug": agent.slug, "name": "New", "kind": "companion", "autonomy": "observer", "enabled": "on"}
-    assert client.post(url(Agent, "change", agent.pk), form).status_code == 302
-    assert (Agent.objects.get(pk=agent.pk).name, Agent.objects.get(pk=agent.pk).autonomy) == ("New", "observer")
-    assert told(here, "agent.") == ["agent.promoted", "agent.changed"]
+    form = {"slug": agent.slug, "name": "New", "kind": "companion"}
+    for _ in range(2):
+        assert client.post(url(Agent, "change", agent.pk), form).status_code == 302
+    assert Agent.objects.get(pk=agent.pk).name == "New"
+    assert told(here, "agent.") == ["agent.changed"], "and the second time nothing became other"
     form = {"name": home.name, "break_glass": "on"}
     assert client.post(url(Workspace, "change", home.pk), form).status_code == 302
     assert Workspace.objects.get(pk=home.pk).break_glass
     assert told(here, "workspace.") == ["workspace.changed"]
     client.post(url(Workspace, "change", home.pk), form)
     assert told(here, "workspace.") == ["workspace.changed"], "nothing became other"
+
+
+def test_a_form_that_was_opened_before_an_agent_was_switched_off_leaves_it_off(here: Home, staff: Staff) -> None:
+    client, agent = staff(Role.ADMIN), here[Agent]
+    page = client.get(url(Agent, "change", agent.pk)).text
+    assert 'name="enabled"' not in page
+    assert 'name="autonomy"' not in page
+    client.post(url(Agent, "switch_off", agent.pk))
+    client.post(url(Agent, "trust", agent.pk), {"autonomy": "observer"})
+    old = {"slug": agent.slug, "name": "New", "kind": "companion", "autonomy": "autonomous", "enabled": "on"}
+    assert client.post(url(Agent, "change", agent.pk), old).status_code == 302
+    row = Agent.objects.get(pk=agent.pk)
+    assert (row.name, row.enabled, row.autonomy) == ("New", False, "observer")
+
+
+def test_what_is_saved_with_a_form_is_what_was_changed_in_it_alone(
+    here: Home, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, agent, save = staff(Role.ADMIN), here[Agent], Agent.save
+
+    def switched_meanwhile(row: Agent, *given: Any, **more: Any) -> None:
+        Agent.objects.filter(pk=row.pk).update(enabled=False, autonomy="observer")
+        save(row, *given, **more)
+
+    monkeypatch.setattr(Agent, "save", switched_meanwhile)
+    assert client.post(url(Agent, "change", agent.pk), {"slug": "new", "name": agent.name, "kind": "companion"})
+    row = Agent.objects.get(pk=agent.pk)
+    assert (row.slug, row.enabled, row.autonomy) == ("new", False, "observer")
+
+
+def test_a_new_agent_is_given_both_and_who_gives_it_orders_is_kept(here: Home, staff: Staff) -> None:
+    client, home = staff(Role.ADMIN), here[Workspace]
+    form = {"workspace": home.pk, "slug": "new", "name": "New", "kind": "companion", "autonomy": "observer"}
+    assert client.post(url(Agent, "add"), form).status_code == 302
+    row = Agent.objects.get(slug="new")
+    assert (row.enabled, row.autonomy, row.author.email) == (False, "observer", "staff-admin@home.example")
+    Agent.objects.update(author=None)
+    for changes, author in (({"name": "Renamed"}, None), ({"instructions": "Do."}, "staff-admin@home.example")):
+        form |= changes
+        assert client.post(url(Agent, "change", row.pk), form).status_code == 302
+        row.refresh_from_db()
+        assert (row.author and row.author.email) == author

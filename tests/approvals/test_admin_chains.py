@@ -58,6 +58,7 @@ def test_a_whole_log_is_told_as_whole_and_a_changed_one_is_not(
         cursor.execute("ALTER TABLE approvals_auditevent ENABLE TRIGGER USER")
     page = verified(client, workspace)
     assert "Not whole</b>" in page
+    assert "Run <code>manage.py audit verify</code> and keep the database as it is." in page
     assert "Place 1: The event or its hash is not what was written." in page
 
 

@@ -14,7 +14,7 @@ from approvals.admin import pending
 from approvals.models import Approval, Decision
 from approvals.services import approvals
 from tests.approvals.desk import Desk, events, fresh, request
-from tests.cast import person
+from tests.cast import PASSWORD, person
 
 INBOX = "/admin/approvals/inbox/"
 TOGETHER = f"{INBOX}decide/"
@@ -260,6 +260,25 @@ def test_what_cannot_be_taken_back_is_approved_together_only_when_that_is_said(
     assert fresh(row).status == "approved"
 
 
+def test_the_password_that_one_of_them_needs_is_asked_for_together(
+    desk: Desk, member: Actor, workspace: Workspace, browser: Browser
+) -> None:
+    client = browser(person(workspace, "boss", Role.MANAGER, PASSWORD))
+    row = ask(desk, member, "a", "destructive", fresh_password=True)
+    sent = {"ids": row.pk, "decision": "approve", "confirmed": 1, f"digest-{row.pk}": row.digest}
+    for more, told in (
+        ({"certain": "on"}, "Type your password in the box above."),
+        ({"certain": "on", "password": "x"}, "This is not your password."),
+        ({"password": PASSWORD}, "Tick the box"),
+    ):
+        page = client.post(TOGETHER, {**sent, **more})
+        assert (page.status_code, page.text.count(told)) == (400, 1)
+        assert re.search(r'<input type="password"[^>]* required', page.text)
+        assert fresh(row).status == "pending"
+    client.post(TOGETHER, {**sent, "certain": "on", "password": PASSWORD})
+    assert fresh(row).status == "approved"
+
+
 def test_an_auditor_decides_nothing_together_and_the_log_has_the_attempt(
     desk: Desk, member: Actor, auditor: Actor, browser: Browser
 ) -> None:
@@ -268,7 +287,8 @@ def test_an_auditor_decides_nothing_together_and_the_log_has_the_attempt(
     assert 'name="ids"' not in page
     assert "Approve…" not in page
     sent = {"ids": row.pk, "decision": "approve", "confirmed": 1, f"digest-{row.pk}": row.digest}
-    browser(auditor).post(TOGETHER, sent)
+    told = browser(auditor).post(TOGETHER, sent, follow=True).text
+    assert "The policy asks others to decide this. Asked are: Managers, Admins." in told
     assert fresh(row).status == "pending"
     assert events(row)[-1] == "denied_attempt"
 
