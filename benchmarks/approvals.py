@@ -77,7 +77,9 @@ def _recorded(data: Path, running: stack.Stack, options: argparse.Namespace) -> 
     _tell("audited changes")
     figures = [recording.changes(data, running.roots, seconds, processes, threads) for processes, threads in CREWS]
     _tell("the chain")
-    return [*figures, recording.chained(events, 4), recording.verified()]
+    figures += [recording.chained(events, 4), recording.verified()]
+    _tell("\n".join(f"{one.name}: {one.measured}" for one in figures))
+    return figures
 
 
 def _listed(manager: dict[str, str], options: argparse.Namespace) -> list[Figure]:

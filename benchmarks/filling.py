@@ -16,7 +16,7 @@ DAYS = 90
 PEOPLE = 20  # of whom a fifth are in the second workspace, as is a fifth of everything
 TOOLS = ["service_restart", *(f"tool_{number}" for number in range(1, 30))]
 SHARES = {"demo": 0.8, "other": 0.2}
-RARE = "tool_29"
+RARE = "tool_29"  # of one request in fifty
 
 
 def people() -> None:
@@ -98,7 +98,8 @@ WITH drawn AS MATERIALIZED (
         1 + floor(cardinality(%(people)s::uuid[]) * random() ^ 2)::int AS asker,
         1 + floor(cardinality(%(people)s::uuid[]) * random())::int AS decider,
         1 + floor(cardinality(%(agents)s::uuid[]) * random())::int AS agent,
-        1 + floor(cardinality(%(tools)s::text[]) * random() ^ 2)::int AS tool
+        CASE WHEN n %% 50 = 7 THEN cardinality(%(tools)s::text[])
+            ELSE 1 + floor((cardinality(%(tools)s::text[]) - 1) * random() ^ 2)::int END AS tool
     FROM generate_series(1, %(requests)s) AS n),
 fated AS (
     SELECT *, CASE WHEN waits THEN 'pending' WHEN fate < 0.8 THEN 'approved' WHEN fate < 0.93 THEN 'rejected'

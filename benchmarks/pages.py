@@ -103,7 +103,7 @@ def _log(workspace: Workspace, busiest: User) -> Filters:
         "of a session": {"session_id": session},
         "of a session and a type": {"session_id": session, "type": "action.started", "limit": 1},
         "of ten days": day,
-        "of ten days and a type": {**day, "type": "approval.rejected"},
+        "of ten days and a type": {**day, "type": "action.succeeded"},
         f"{NOTHING}a type that never was": {"type": "workspace.frozen"},
         f"{NOTHING}an actor who did nothing": {"actor": "nobody@bench.example"},
         f"{NOTHING}an agent that did nothing": {"agent": silent.slug},
