@@ -32,6 +32,9 @@ class Up:
         self.env = {**kept, "DATA_DIR": str(folder), "PORT": str(port), **env}
         self.url = f"http://127.0.0.1:{port}"
         self.output = folder.with_suffix(".out")
+        signal.signal(
+            signal.SIGHUP, signal.SIG_DFL
+        )  # else tests under nohup start supervisors that a hangup leaves alone
         with self.output.open("wb") as out:
             self.process = psutil.Popen(
                 [sys.executable, "-m", "config.stack"],
