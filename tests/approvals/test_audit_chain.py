@@ -6,7 +6,6 @@ import threading
 import httpx
 import pytest
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from approvals.models import AuditEvent, AuditHead, AuditSeal, AuditUnsealed
@@ -362,28 +361,6 @@ def test_heads_are_posted_until_somebody_takes_them(workspace, settings):
     assert [request.path for request in receiver.received] == ["/hook"] * 3
     assert heads.read(map(json.dumps, posted)) == [heads.of_row(AuditHead.objects.get())]
     assert first_bad(workspace, told_outside()) is None  # told three times in the file, each as good as the other
-
-
-def test_the_key_is_made_once_and_for_its_owner_alone(settings, tmp_path):
-    settings.DATA_DIR = tmp_path
-    first = heads.public_key()
-    assert heads.public_key() == first
-    assert (tmp_path / "audit_key").stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize("text", ["short", "!" * 44, "c2hvcnQ="])
-def test_a_key_that_is_none_is_named(settings, text):
-    settings.AUDIT_SIGNING_KEY = text
-    with pytest.raises(ImproperlyConfigured, match="AUDIT_SIGNING_KEY"):
-        heads.public_key()
-
-
-def test_an_older_key_is_known_to_who_kept_its_public_half(workspace, settings):
-    chained(workspace)
-    old = heads.public_key()
-    settings.AUDIT_SIGNING_KEY = "bmV3IGtleSBvZiBleGFjdGx5IHRoaXJ0eSB0d28gYi4="
-    assert not verifying.verify(workspace.pk).ok
-    assert verifying.verify(workspace.pk, keys=[old]).ok
 
 
 def test_an_index_finds_what_waits_for_its_place(workspace):
