@@ -1,5 +1,6 @@
 """Who uses the stack while it breaks: members who ask and read on, managers who decide, and one who looks after."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ CANCELS = 0.05  # of all runs
 MEDDLES = 0.08  # of all requests: whoever asked tries to approve it
 LOOK_SECONDS = 0.3
 AT_ONCE = 6  # decisions of one manager
+ATTEMPT = re.compile(r'name="attempt" value="(\d+)"')  # in the form that asks what became of an action
 SURE_SECONDS = 3.0  # after which nothing that was sent can still be under way
 
 
@@ -216,7 +218,9 @@ class Caretaker:
             if not self._signed_in:
                 self._sign_in()
             url = person.url(f"/admin/chat/action/{action_id}/{verb}/")
-            answer = person.http.post(url, data={"note": "I looked", "csrfmiddlewaretoken": self._token()})
+            shown = ATTEMPT.search(person.http.get(url).text)
+            data = {"note": "I looked", "attempt": shown[1] if shown else "", "csrfmiddlewaretoken": self._token()}
+            answer = person.http.post(url, data=data)
         except httpx.HTTPError as error:
             person.history.note(person.name, "info", "resolve", action=action_id, detail=repr(error))
             return False

@@ -33,6 +33,7 @@ STEPS = {
 }
 RESOLVED = {"done": "succeeded", "not_done": "ready", "abandoned": "failed"}
 SILENT = {
+    "run.cancel_requested",
     "action.late_result",
     "approval.voted",
     "approval.edited",

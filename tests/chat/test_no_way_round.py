@@ -53,17 +53,17 @@ async def test_a_websocket_only_asks(live, client):
 
 
 def test_an_agent_that_wakes_by_itself_only_asks(live):
-    before = len(waiting(live))
-    live.sql("UPDATE agents_agent SET task = %s WHERE slug = 'guard'", CALL)
     live.manage(
         "shell",
         "-c",
-        "from chat.tasks import wake_agent; from agents.models import Agent;"
-        "wake_agent.delay(str(Agent.objects.get(slug='guard').pk))",
+        "from chat.tasks import wake_agent; from agents.models import Agent; from accounts.models import Workspace;"
+        "home = Workspace.objects.get(slug='demo');"
+        "own = {'workspace': home, 'slug': 'watch', 'name': 'Watch', 'kind': 'manager', 'tools': ['service_restart']};"
+        f"wake_agent.delay(str(Agent.objects.create(**own, task={CALL!r}).pk))",
     )
-    eventually(lambda: len(waiting(live)) > before, "the agent asks")
-    asked = "SELECT requested_by_id, agent FROM approvals_approval ORDER BY id DESC LIMIT 1"
-    assert live.sql(asked) == [(None, "guard")]
+    asked = "SELECT requested_by_id, status FROM approvals_approval WHERE agent = 'watch'"
+    eventually(lambda: live.sql(asked), "the agent asks")
+    assert live.sql(asked) == [(None, "pending")]
 
 
 FORGERIES = (
