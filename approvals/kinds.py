@@ -41,11 +41,11 @@ class Kind(Protocol):
     def decided(self, approval: Approval) -> None:
         """Go on: the approval has left `pending`, whichever way."""
 
-    def digest(self, approval: Approval) -> str:
-        """The digest of what would run, from what is stored now."""
+    def current(self, approval: Approval) -> tuple[str, Call]:
+        """The digest of what would run, and what policy judges, both from what is stored now."""
 
     def call(self, approval: Approval) -> Call:
-        """What policy judges, as things stand now."""
+        """What policy judges, from what is stored now."""
 
     def calls_since(self, workspace_id: UUID, since: datetime) -> Iterator[PastCall]:
         """Every call judged since then, oldest first."""

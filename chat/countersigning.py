@@ -76,9 +76,10 @@ class ToolCalls:
         """Release the action or refuse it, and let the run go on once nobody is waited for."""
         verdicts.decided(approval)
 
-    def digest(self, approval: Approval) -> str:
-        """What would run, from the action's row as it is."""
-        return gate.digest_of(_action(approval))
+    def current(self, approval: Approval) -> tuple[str, Call]:
+        """What would run, from the action's row as it is, and the call as policy judges it now."""
+        action = _action(approval)
+        return gate.digest_of(action), _call(action)
 
     def call(self, approval: Approval) -> Call:
         """The call as policy judges it now."""

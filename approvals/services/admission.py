@@ -2,6 +2,7 @@
 
 from accounts.models import Actor, Tier
 from approvals import kinds, rules
+from approvals.calls import Call
 from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.services import audit, endings, grants, policies, rights
 from approvals.services.ballots import Ballot
@@ -51,8 +52,9 @@ def check(approval: Approval, ballot: Ballot, by: Actor) -> None:
     """Raises what keeps this ballot from being cast, in the order in which people should learn of it."""
     endings.check_pending(approval)
     check_right(approval, ballot, by)
-    _check_digest(approval, ballot, by)
-    _check_policy(approval)
+    digest, call = kinds.of(approval.kind).current(approval)
+    _check_digest(approval, ballot, by, digest)
+    _check_policy(approval, call)
     if not edits(approval, ballot):  # else on the terms that hold for what it becomes
         check_terms(approval, ballot)
     if not ballot.break_glass and rights.has_voted(approval, by):
@@ -87,23 +89,23 @@ def _alone(approval: Approval, by: Actor) -> type[Denied] | None:
     return None if rights.is_admin(approval.workspace_id, by.user.pk) else NotAnApprover
 
 
-def _check_digest(approval: Approval, ballot: Ballot, by: Actor) -> None:
+def _check_digest(approval: Approval, ballot: Ballot, by: Actor, digest: str) -> None:
     """Raises where what was shown is not what would run; a request that is itself out of date is superseded."""
     if ballot.digest is None and approval.terms["digest_required"]:
         raise Invalid.field("digest", "the policy wants the digest of what was shown", "required")
     if ballot.digest is not None and ballot.digest != approval.digest:
         audit.record(attempt(approval, ballot, by, DigestMismatch.code))
         raise DigestMismatch
-    if kinds.of(approval.kind).digest(approval) != approval.digest:
+    if digest != approval.digest:
         reason = "What would run is not what was shown any more."
         endings.end(approval, ApprovalStatus.SUPERSEDED, who=audit.SYSTEM, reason=reason)
         raise DigestMismatch(reason, extra={"approval": standing(approval)})
 
 
-def _check_policy(approval: Approval) -> None:
+def _check_policy(approval: Approval, call: Call) -> None:
     """Raises where it is judged otherwise now: by newer rules, the agent's autonomy, the person's role or the time."""
     held = policies.current(approval.workspace_id)
-    if not asks_alike(rules.judge(kinds.of(approval.kind).call(approval), held), approval.terms):
+    if not asks_alike(rules.judge(call, held), approval.terms):
         endings.end(approval, ApprovalStatus.SUPERSEDED, who=audit.SYSTEM, reason=policies.SUPERSEDED)
         raise endings.AlreadyDecided(policies.SUPERSEDED, extra={"approval": standing(approval)})
 

@@ -29,6 +29,10 @@ from chat.transcript import Part
 
 KIND = "tool_call"
 OPEN = (ActionState.PROPOSED, ActionState.WAITING, ActionState.UNKNOWN)
+OUTCOME = (
+    "state", "code", "result", "summary", "ended_at", "lease_until", "not_before", "perhaps",
+)  # fmt: skip
+"""What changes of an action when something comes of it."""
 SUMMARY = 300
 
 
@@ -148,10 +152,9 @@ def tell(run: Run, events: Sequence[Event]) -> None:
 
 def lock(action_id: UUID) -> None:
     """Lock the run that an action belongs to, then the action."""
-    run_id = Action.objects.filter(pk=action_id).values_list("run_id", flat=True).first()
-    if run_id is not None:
-        Run.objects.select_for_update().filter(pk=run_id).first()
-    Action.objects.select_for_update().filter(pk=action_id).first()
+    rows = Action.objects.filter(pk=action_id)
+    list(Run.objects.select_for_update().filter(pk__in=rows.values("run_id")).values_list("pk"))
+    list(rows.select_for_update().values_list("pk"))
 
 
 def announce(action: Action) -> None:

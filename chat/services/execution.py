@@ -126,7 +126,7 @@ def _stop(action: Action, code: str) -> audit.Entry:
         action.summary = "It was begun, and may not be tried again; a person says what became of it."
     else:
         actions.refuse(action, code)
-    action.save()
+    action.save(update_fields=actions.OUTCOME)
     actions.announce(action)
     return actions.entry(action, f"action.{action.state}")
 
@@ -162,7 +162,7 @@ def settle(execution: Execution, outcome: Outcome) -> bool:
             _keep_late(execution, outcome)
             return False
         _fill(action, outcome)
-        action.save()
+        action.save(update_fields=actions.OUTCOME)
         faults.reach("action.in_audit_write")
         type_ = "action.retried" if action.state == ActionState.READY else f"action.{action.state}"
         audit.record(actions.entry(action, type_, summary=outcome.summary))
@@ -213,7 +213,7 @@ def lapse(limit: int = 100) -> set[UUID]:
         )
         for action in rows[:limit]:
             _fill(action, Outcome(False, "", "Its worker died while it ran.", "worker_lost", "perhaps"))
-            action.save()
+            action.save(update_fields=actions.OUTCOME)
             type_ = "action.retried" if action.state == ActionState.READY else f"action.{action.state}"
             told.append(actions.entry(action, type_))
             if action.state == ActionState.READY:

@@ -18,6 +18,8 @@ from chat.services import actions, gate
 from chat.services.actions import SUMMARY, refuse
 from core.errors import Conflict, Forbidden, NotFound
 
+JUDGED = ("tool_version", "policy_version", "policy_name", "digest", "verdict", "approval_id")
+
 
 class UnknownAction(NotFound):
     """No action that the caller may see has this id."""
@@ -57,7 +59,8 @@ def decided(approval: Approval) -> None:
         return
     events: list[Event] = [_decided_event(approval)]
     _settle_by(approval, action, events)
-    action.save()
+    again = approval.status == ApprovalStatus.SUPERSEDED
+    action.save(update_fields=(*actions.OUTCOME, *(JUDGED if again else ())))
     if action.state != ActionState.WAITING:
         audit.record(actions.entry(action, f"action.{actions.told_as(action)}"))
     if action.settled:
@@ -125,7 +128,7 @@ def withdraw(run: Run, *, by: Actor | None) -> None:
     left = list(Action.objects.filter(run=run, state__in=(ActionState.ALLOWED, ActionState.READY)).select_for_update())
     for action in left:
         refuse(action, "cancelled")
-        action.save()
+        action.save(update_fields=actions.OUTCOME)
         actions.announce(action)
     audit.record(*(actions.entry(action, "action.refused", who) for action in left))
 
@@ -151,7 +154,7 @@ def resolve(action_id: UUID, *, by: Actor, resolution: str, note: str = "", atte
             raise TriedAgain
         _resolved(action, resolution, note, by)
         action.resolved_by, action.resolution = by.user, resolution
-        action.save()
+        action.save(update_fields=(*actions.OUTCOME, "resolved_by", "resolution"))
         audit.record(actions.entry(action, "action.resolved", audit.person(by), resolution=resolution, note=note))
         if action.settled:
             actions.announce(action)

@@ -83,9 +83,9 @@ class Desk:
         with self._writing:
             self.heard.append((approval.pk, approval.status))
 
-    def digest(self, approval: Approval) -> str:
+    def current(self, approval: Approval) -> tuple[str, Call]:
         """Of what is kept now."""
-        return self.matters[approval.subject_id].digest
+        return self.matters[approval.subject_id].digest, self.call(approval)
 
     def call(self, approval: Approval) -> Call:
         """The call as it is now."""
