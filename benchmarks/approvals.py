@@ -32,8 +32,11 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--decisions", type=int, default=200)
     parser.add_argument("--events", type=int, default=1_000_000, help="events of the large tables")
     parser.add_argument("--requests", type=int, default=200_000, help="requests of the large tables")
+    parser.add_argument("--lists", action="store_true", help="the lists alone")
     parser.add_argument("--write", action="store_true", help=f"put the table into {stream.PAGE.name}")
     options = parser.parse_args(given)
+    if options.lists and options.write:
+        parser.error("the page has the whole table: leave --lists out")
     if options.quick:
         options.decisions, options.events, options.requests = 10, 20_000, 4_000
     return options
@@ -52,9 +55,10 @@ def run(options: argparse.Namespace) -> list[Figure]:
         running = open_.enter_context(stack.started(data, base))
         manager = json.loads((data / "demo.json").read_text())["users"]["manager"]
         countersigning.connect(data)
-        figures = _decided(running, manager, options)
+        figures = [] if options.lists else _decided(running, manager, options)
         with _asleep(running.roots):
-            figures += _recorded(data, running, options)
+            if not options.lists:
+                figures += _recorded(data, running, options)
             figures += _listed(manager, options)
     return figures
 

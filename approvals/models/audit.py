@@ -53,6 +53,17 @@ class AuditEvent(models.Model):
             ),
             models.Index(fields=["workspace", "agent_id", "-id"], condition=~Q(agent_id=None), name="audit_of_agent"),
             models.Index(fields=["target_id"], name="audit_of_target"),
+            # For what somebody seldom or never does: without them a search in vain reads all that they ever did.
+            models.Index(fields=["workspace", "actor_id", "type", "-id"], name="audit_by_actor_type"),
+            models.Index(fields=["workspace", "actor_id", "agent_id", "-id"], name="audit_by_actor_agent"),
+            models.Index(
+                fields=["workspace", "person_id", "type", "-id"],
+                condition=~Q(person_id=None),
+                name="audit_of_person_type",
+            ),
+            models.Index(
+                fields=["workspace", "agent_id", "type", "-id"], condition=~Q(agent_id=None), name="audit_of_agent_type"
+            ),
         ]
 
     def __str__(self) -> str:

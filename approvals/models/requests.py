@@ -100,6 +100,7 @@ class Approval(models.Model):
             models.Index(fields=["workspace", "status", "-id"], name="approvals_by_status"),
             models.Index(fields=["workspace", "tool", "-id"], name="approvals_by_tool"),
             models.Index(fields=["workspace", "agent", "-id"], name="approvals_by_agent"),
+            models.Index(fields=["workspace", "risk", "-id"], name="approvals_by_risk"),
             models.Index(fields=["workspace", "requested_by", "-id"], name="approvals_of_person"),
             models.Index(fields=["expires_at"], condition=Q(status="pending"), name="approvals_expiring"),
             models.Index(
