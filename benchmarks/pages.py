@@ -88,7 +88,9 @@ def _requests(workspace: Workspace) -> Filters:
 
 def _log(workspace: Workspace, busiest: User) -> Filters:
     newest = AuditEvent.objects.filter(workspace=workspace).order_by("-pk")
-    [session] = newest.exclude(session_id=None).values_list("session_id", flat=True)[20:21]
+    [session] = (
+        newest.filter(type="action.started").exclude(session_id=None).values_list("session_id", flat=True)[20:21]
+    )
     then = timezone.now() - datetime.timedelta(days=filling.DAYS / 2)
     day = {"since": then.isoformat(), "until": (then + datetime.timedelta(days=10)).isoformat()}
     silent = Agent.objects.create(workspace=workspace, slug=f"silent-{ids.new().hex[-12:]}", name="Silent")
@@ -143,7 +145,9 @@ def _admin(who: str, user: User, workspace: Workspace) -> list[Page]:
     client = Client(headers={"Host": "localhost"})
     client.force_login(user)
     newest = AuditEvent.objects.filter(workspace=workspace).order_by("-pk")
-    [session] = newest.exclude(session_id=None).values_list("session_id", flat=True)[20:21]
+    [session] = (
+        newest.filter(type="action.started").exclude(session_id=None).values_list("session_id", flat=True)[20:21]
+    )
     half = ids.first_since(timezone.now() - datetime.timedelta(days=filling.DAYS / 2))
     paths = {
         "overview": "/admin/",
