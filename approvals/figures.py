@@ -14,7 +14,7 @@ from approvals.querysets import ApprovalQuerySet
 from core import ids
 
 DAYS = 14
-MOST = 5_000  # requests that are looked at, the newest of the days
+MOST = 2_000  # requests that are looked at, the newest of the days
 MOST_PENDING = 2_000
 AGES = (
     ("under 5 min", datetime.timedelta(0), datetime.timedelta(minutes=5)),

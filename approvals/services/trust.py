@@ -20,7 +20,7 @@ from core import ids
 from core.errors import Conflict, Forbidden
 
 WINDOW = timedelta(days=90)
-MOST = 5_000  # decisions that are looked at, the newest of the window
+MOST = 2_000  # decisions that are looked at, the newest of the window
 ENOUGH = 20  # decisions, before anything is offered
 RATE = 0.95
 OFFER_LASTS = timedelta(days=30)
