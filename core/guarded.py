@@ -1,52 +1,43 @@
-"""Requests to addresses that people set: only to hosts on the public internet, and only as much as was asked for.
+"""Requests to addresses that people, models and web pages set: to hosts on the public internet, and bounded.
 
 A name is looked up once for each request, every address that it has must be public, and the connection is made to one
 of those: what was vetted is what is connected to. Each socket is looked at once more when it is made, which is where
-addresses that need no look-up are refused. Proxies of the environment, cookies, passwords in addresses and compressed
-answers have no place here.
+addresses that need no look-up are refused. Proxies of the environment, cookies and passwords in addresses have no place
+here; a body is read as far as was asked for, compressed ones counted as what they unpack to.
 """
 
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 
 import aiohttp
+import dns.exception
+import dns.nameserver
+import dns.resolver
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import HttpProcessingError
+from django.conf import settings
 from yarl import URL
 
 from core import outbound
 from core.errors import Invalid, Unavailable
+from core.publicnet import Endpoint, Place, is_public, permitted
+from core.unpacked import ACCEPTED, Unpacker
 
-Network = IPv4Network | IPv6Network
-
-LONGEST_URL = 500
+LONGEST_URL = 500  # of an address that somebody sets
+LONGEST_LINK = 2_000  # of one that is asked for
+DNS_PORT = 53
+PART = 65_536
 PORTS = {"http": 80, "https": 443}
 LOOKUP_SECONDS = 5.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-ORDINARY = (ValueError, aiohttp.ClientError, OSError)  # what can go wrong with a request, from its address to its end
-
-# What is not the public internet, by the registries of IANA; the last is where Azure's machines find their host.
-_NOT_PUBLIC_4 = tuple(
-    map(
-        IPv4Network,
-        (
-            "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-            "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16",
-            "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-            "168.63.129.16/32",
-        ),
-    )
-)  # fmt: skip
-# Of IPv6 only this is given to hosts on the internet. All else is local, or carries an IPv4 address inside.
-_PUBLIC_6 = IPv6Network("2000::/3")
-_NOT_PUBLIC_6 = tuple(
-    map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20"))
-)
+# What can go wrong with a request, from its address to its end.
+ORDINARY = (ValueError, aiohttp.ClientError, HttpProcessingError, OSError)
 
 
 class UrlRefused(Invalid):
@@ -63,42 +54,83 @@ class Unreachable(Unavailable):
     title = "The address does not answer"
 
 
+class NotConnected(Unreachable):
+    """No connection came about, so that nothing was sent."""
+
+
+class WrongType(Invalid):
+    """What is there is of another kind than was asked for."""
+
+    code = "media_type_refused"
+    title = "What is there is of another kind"
+
+
 class _NotPublic(OSError):
     """How a refusal passes through aiohttp, which takes it for a connection that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, its headers' names in lower case; of the body as much as was asked for."""
+    """What came back, its headers' names in lower case; of the body as much as was asked for, if not `whole`."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     url: str
+    whole: bool = True
+
+    @property
+    def media_type(self) -> str:
+        """What the body is said to be, without its parameters; empty where nothing is said."""
+        return _media_type(self.headers.get("content-type", ""))
 
 
-def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is one that a host on the internet can have."""
-    if isinstance(address, IPv4Address):
-        return not any(address in network for network in _NOT_PUBLIC_4)
-    return address in _PUBLIC_6 and not any(address in network for network in _NOT_PUBLIC_6)
+def parse(url: str, *, longest: int = LONGEST_LINK) -> URL:
+    """The address as it will be used; raises UrlRefused for one that is not well formed or holds a password."""
+    if len(url) > longest or any(c <= " " or c in '\\"<>\x7f' for c in url):
+        raise UrlRefused(f"It must have at most {longest:,} characters and no blanks.")
+    try:
+        parts = URL(url)
+        named = parts.scheme in PORTS and parts.raw_host and parts.port
+    except ValueError:
+        raise UrlRefused("It is not well formed.") from None
+    if not named:
+        raise UrlRefused("It must begin with https:// or http:// and name a host.")
+    if parts.user is not None or parts.password is not None:
+        raise UrlRefused("It must not hold a name or a password.")
+    return parts
 
 
 def lookup(host: str, port: int) -> list[str]:
-    """The addresses of a name by the system's resolver; raises OSError. It may take its time."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """The addresses of a name, by the name servers of the settings or of this machine; raises OSError. It may wait."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except OSError:  # it is no number, however that may be written
+        if settings.DNS_SERVERS:
+            return _asked(host, settings.DNS_SERVERS)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
-def check(url: str, *, private: Sequence[Network] = ()) -> None:
+def _asked(host: str, servers: Sequence[Endpoint]) -> list[str]:
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers = [dns.nameserver.Do53Nameserver(one.host, one.port) for one in servers]
+    try:
+        return list(resolver.resolve_name(host, lifetime=LOOKUP_SECONDS, search=False).addresses())
+    except dns.exception.DNSException as error:
+        raise OSError(errno.EADDRNOTAVAIL, "no address") from error
+
+
+def check(url: str, *, private: Sequence[Place] = ()) -> None:
     """Raises UrlRefused where a request could not be sent to the address now; `private` is permitted beside the public.
 
     It says nothing about the next request, whose name may lead elsewhere by then.
     """
-    parts = _parts(url)
+    parts = parse(url, longest=LONGEST_URL)
+    host, port = str(parts.raw_host), int(parts.port or 0)
     try:
-        addresses = _lookups().submit(lookup, str(parts.raw_host), int(parts.port or 0)).result(LOOKUP_SECONDS)
-        _vet(addresses, int(parts.port or 0), private)
+        addresses = _lookups().submit(lookup, host, port).result(LOOKUP_SECONDS)
+        _vet(addresses, host, port, private)
     except _NotPublic as error:
         raise UrlRefused(error.strerror or "") from None
     except (OSError, TimeoutError, ValueError):
@@ -114,50 +146,50 @@ async def request(
     seconds: float = 15.0,
     most_bytes: int = 0,
     follow: int = 0,
-    private: Sequence[Network] = (),
+    private: Sequence[Place] = (),
+    types: Collection[str] | None = None,
+    look: Callable[[bytes], None] | None = None,
 ) -> Answer:
-    """The answer to a request; raises UrlRefused, or Unreachable where none came within the seconds.
+    """The answer to a request; raises UrlRefused, WrongType, or Unreachable where none came within the seconds.
 
-    At most `most_bytes` of the body are read, none by default. A GET follows as many redirects as `follow` says, each
-    to an address that is vetted anew; anything else follows none.
+    At most `most_bytes` of the unpacked body are read, none by default, and of a success only where it is of one of the
+    media types. A GET follows as many redirects as `follow` says, each to an address that is vetted anew, and none from
+    https to http; anything else follows none. `look` is shown each part of a body as it comes, and may raise to end it.
     """
+    asked = _Asked(method, headers, content, most_bytes, types, look)
     try:
         async with asyncio.timeout(seconds):
             for _ in range(follow if method == "GET" else 0):
-                answer = await _ask(method, _parts(url), headers, content, most_bytes, private)
+                answer = await _ask(parse(url), asked, private)
                 target = _target(answer)
                 if target is None:
                     return answer
-                if URL(target).origin() != URL(url).origin():
-                    headers = {}  # what was meant for one host is not for the next
-                url = target
-            return await _ask(method, _parts(url), headers, content, most_bytes, private)
+                if target.origin() != URL(url).origin():
+                    asked = replace(asked, headers={})  # what was meant for one host is not for the next
+                url = str(target)
+            return await _ask(parse(url), asked, private)
     except TimeoutError:
         raise Unreachable(f"No answer within {seconds:g} seconds.") from None
     except ORDINARY as error:
         raise _told(error) from None
 
 
-def _parts(url: str) -> URL:
-    """The address as it will be used; raises UrlRefused for one that is not well formed or holds a password."""
-    if len(url) > LONGEST_URL or any(c <= " " or c in '\\"<>\x7f' for c in url):
-        raise UrlRefused(f"It must have at most {LONGEST_URL} characters and no blanks.")
-    try:
-        parts = URL(url)
-        named = parts.scheme in PORTS and parts.raw_host and parts.port
-    except ValueError:
-        raise UrlRefused("It is not well formed.") from None
-    if not named:
-        raise UrlRefused("It must begin with https:// or http:// and name a host.")
-    if parts.user is not None or parts.password is not None:
-        raise UrlRefused("It must not hold a name or a password.")
-    return parts
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked, wherever that leads."""
+
+    method: str
+    headers: Mapping[str, str]
+    content: bytes | None
+    most_bytes: int
+    types: Collection[str] | None
+    look: Callable[[bytes], None] | None = None
 
 
-def _vet(addresses: Sequence[str], port: int, private: Sequence[Network]) -> None:
-    """Raises _NotPublic unless all of the addresses may be connected to at this port."""
+def _vet(addresses: Sequence[str], host: str, port: int, private: Sequence[Place]) -> None:
+    """Raises _NotPublic unless all of the host's addresses may be connected to at this port."""
     for address in map(ip_address, addresses):
-        if any(address in network for network in private):
+        if permitted(address, host, port, private):
             continue
         if not is_public(address):
             raise _NotPublic(errno.EACCES, "It leads to an address that is not public.")
@@ -167,18 +199,20 @@ def _vet(addresses: Sequence[str], port: int, private: Sequence[Network]) -> Non
         raise OSError(errno.EADDRNOTAVAIL, "no address")
 
 
-class _Resolver(AbstractResolver):
-    """Looks names up, and gives out vetted addresses only."""
+class _Way(AbstractResolver):
+    """How one request gets to its host: it gives out vetted addresses only, and makes sockets to none but those."""
 
-    def __init__(self, private: Sequence[Network]) -> None:
+    def __init__(self, private: Sequence[Place]) -> None:
         self._private = private
+        self._vetted: set[tuple[str, int]] = set()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """All addresses of the name; raises OSError where one of them may not be connected to."""
         addresses = await asyncio.get_running_loop().run_in_executor(_lookups(), lookup, host, port)
-        _vet(addresses, port, self._private)
+        _vet(addresses, host, port, self._private)
+        self._vetted.update((address, port) for address in addresses)
         return [
             {
                 "hostname": host,
@@ -194,88 +228,100 @@ class _Resolver(AbstractResolver):
     async def close(self) -> None:
         """Nothing is held."""
 
-
-def _sockets(private: Sequence[Network]) -> Callable[[aiohttp.connector.AddrInfoType], socket.socket]:
-    """Makes the sockets of connections, to where they may go."""
-
-    def make(target: aiohttp.connector.AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, address = target
-        _vet([str(address[0])], int(address[1]), private)
+    def socket(self, target: aiohttp.connector.AddrInfoType) -> socket.socket:
+        """The socket of a connection; raises OSError where it may not be made."""
+        family, kind, protocol, _, (address, port, *_) = target
+        if (address, port) not in self._vetted:  # an address that needed no look-up
+            _vet([str(address)], str(address), int(port), self._private)
         return socket.socket(family, kind, protocol)
 
-    return make
 
-
-async def _ask(
-    method: str,
-    url: URL,
-    headers: Mapping[str, str],
-    content: bytes | None,
-    most_bytes: int,
-    private: Sequence[Network],
-) -> Answer:
+async def _ask(url: URL, asked: _Asked, private: Sequence[Place]) -> Answer:
     """One request on a connection of its own."""
+    way = _Way(private)
     connector = aiohttp.TCPConnector(
-        resolver=_Resolver(private),
-        socket_factory=_sockets(private),
+        resolver=way,
+        socket_factory=way.socket,
         use_dns_cache=False,
         force_close=True,
         ssl=outbound.tls(),
     )
+    coding = ACCEPTED if asked.most_bytes else "identity"
     async with (
         aiohttp.ClientSession(
             connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(),  # the caller's clock runs over all of it
         ) as session,
         session.request(
-            method,
+            asked.method,
             url,
-            headers={"User-Agent": "countersign", **headers, "Accept-Encoding": "identity"},
-            data=content,
+            headers={"User-Agent": "countersign", **asked.headers, "Accept-Encoding": coding},
+            data=asked.content,
             allow_redirects=False,
         ) as response,
     ):
-        body = await _body(response, most_bytes)
+        body, whole = await _body(response, asked)
         told = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, told, body, str(url))
+        return Answer(response.status, told, body, str(url), whole)
 
 
-async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
-    """The body's beginning; raises Unreachable for one that is compressed, whose size nobody knows before its end."""
-    if not most_bytes:
-        return b""
-    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        raise Unreachable("The answer is compressed, which was not asked for.")
-    parts, size = [], 0
-    while size < most_bytes and (part := await response.content.read(min(65_536, most_bytes - size))):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
+async def _body(response: aiohttp.ClientResponse, asked: _Asked) -> tuple[bytes, bool]:
+    """The unpacked body's beginning, and whether that is all; raises WrongType, and Unreachable for one that is broken.
+
+    Of what comes packed no more is read than may be unpacked, so that one which unpacks to nothing has an end as well.
+    """
+    if not asked.most_bytes or response.status in REDIRECTS:
+        return b"", True
+    media_type = _media_type(response.headers.get("Content-Type", ""))
+    if asked.types is not None and 200 <= response.status < 300 and media_type not in asked.types:
+        shown = "".join(c for c in media_type[:60] if c.isprintable())
+        raise WrongType(f"It is of the type {shown}." if shown else "It does not say what it is.")
+    parts, size, came, more = [], 0, 0, asked.most_bytes + 1
+    try:
+        unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
+        while size < more and came < more and not unpacker.ended and (part := await response.content.read(PART)):
+            came += len(part)
+            parts.append(unpacker.unpack(part, more - size))
+            size += len(parts[-1])
+            if asked.look is not None:
+                asked.look(parts[-1])
+    except ValueError as error:
+        raise Unreachable(f"The answer cannot be read. {error}") from None
+    whole = size < more and came < more
+    return b"".join(parts)[: asked.most_bytes], whole
 
 
-def _target(answer: Answer) -> str | None:
-    """Where a redirect leads; None where the answer is none."""
+def _media_type(value: str) -> str:
+    return value.partition(";")[0].strip().lower()
+
+
+def _target(answer: Answer) -> URL | None:
+    """Where a redirect leads, None where the answer is none; raises UrlRefused where it leads out of encryption."""
     location = answer.headers.get("location")
     if answer.status not in REDIRECTS or location is None:
         return None
-    return str(URL(answer.url).join(URL(location)))
+    target = URL(answer.url).join(URL(location))
+    if target.scheme == "http" and answer.url.startswith("https:"):
+        raise UrlRefused("It redirects from https to http.")
+    return target
 
 
-def _told(error: Exception) -> UrlRefused | Unreachable:
+def _told(error: BaseException) -> UrlRefused | Unreachable:
     """A failed request in our words, which name no address of a network inside."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, _NotPublic):
         return UrlRefused(cause.strerror or "")
     if isinstance(error, aiohttp.ClientSSLError):
-        return Unreachable("Its certificate is not trusted.")  # of which one kind is a ValueError too
+        return NotConnected("Its certificate is not trusted.")  # of which one kind is a ValueError too
     if isinstance(error, aiohttp.InvalidURL | ValueError):
         return UrlRefused("It is not well formed.")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Unreachable("Its name cannot be resolved.")
+        return NotConnected("Its name cannot be resolved.")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Unreachable("It refuses the connection.")
+        return NotConnected("It refuses the connection.")
     return Unreachable("The connection was closed before an answer came.")
 
 

@@ -1,8 +1,12 @@
 """Requests to addresses that people set reach public hosts only, whatever a name leads to, and take only so much."""
 
+import contextlib
 import gzip
+import socket
 import ssl
 import threading
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -15,7 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from core import guarded, outbound
-from core.guarded import Answer, Unreachable, UrlRefused
+from core.guarded import Answer, Unreachable, UrlRefused, WrongType
+from core.publicnet import Endpoint, is_public
+from tests.servers.names import NameServer, serving
 from tests.servers.receiver import Receiver, Reply, receiving
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -39,32 +45,12 @@ IS_PUBLIC = [
 ]  # fmt: skip
 
 
-class Names:
-    """The name service of a test: what each name leads to, or in turn, where it changes; and what was asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, list[list[str]]] = {}
-        self.asked: list[str] = []
-
-    def leads(self, name: str, *answers: list[str]) -> None:
-        """The name has these addresses, at each look-up the next of them."""
-        self.answers[name] = list(answers)
-
-    def lookup(self, host: str, port: int) -> list[str]:
-        """As `guarded.lookup`."""
-        self.asked.append(host)
-        if host not in self.answers:
-            raise OSError("no such name")
-        found = self.answers[host]
-        return found.pop(0) if len(found) > 1 else found[0]
-
-
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """A name service in place of the system's."""
-    service = Names()
-    monkeypatch.setattr(guarded, "lookup", service.lookup)
-    return service
+def names(settings: Any) -> Iterator[NameServer]:
+    """A real name server on loopback, in place of the machine's."""
+    with serving() as server:
+        settings.DNS_SERVERS = (Endpoint("127.0.0.1", server.port),)
+        yield server
 
 
 @pytest.fixture
@@ -72,6 +58,28 @@ def receiver() -> Iterator[Receiver]:
     """A server on this machine, which answers 204 unless told otherwise."""
     with receiving() as server:
         yield server
+
+
+@contextlib.contextmanager
+def trickling(part: int | None, *, head: bytes = b"X: y") -> Iterator[int]:
+    """A server that sends this head and then goes on for ever, in parts or a byte at a time; its port."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
+            while not over.wait(0.05 if part is None else 0):
+                connection.sendall(bytes(part or 1))
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
 
 
 async def post(url: str, **how: Any) -> Answer:
@@ -84,12 +92,12 @@ async def get(url: str, **how: Any) -> Answer:
 
 @pytest.mark.parametrize("text", NOT_PUBLIC)
 def test_an_address_outside_of_the_internet_is_not_public(text):
-    assert not guarded.is_public(ip_address(text))
+    assert not is_public(ip_address(text))
 
 
 @pytest.mark.parametrize("text", IS_PUBLIC)
 def test_its_neighbours_are(text):
-    assert guarded.is_public(ip_address(text))
+    assert is_public(ip_address(text))
 
 
 @pytest.mark.parametrize("text", NOT_PUBLIC)
@@ -122,14 +130,14 @@ async def test_another_spelling_of_this_machine_is_refused(host):
         "https://example.org/" + "x" * 500, "http://%00/", "http://①/",
     ],
 )  # fmt: skip
-async def test_what_is_no_address_of_the_web_is_refused(url, names: Names):
+async def test_what_is_no_address_of_the_web_is_refused(url, names: NameServer):
     with pytest.raises(UrlRefused):
         guarded.check(url)
     with pytest.raises((UrlRefused, Unreachable)):
         await post(url)
 
 
-def test_a_public_address_is_taken(names: Names):
+def test_a_public_address_is_taken(names: NameServer):
     names.leads("example.org", [PUBLIC, "2606:4700:4700::1111"])
     for url in ("https://example.org/hook?x=1", "http://example.org:80/", "https://93.184.215.14/"):
         names.leads(PUBLIC, [PUBLIC])
@@ -137,7 +145,7 @@ def test_a_public_address_is_taken(names: Names):
 
 
 @pytest.mark.parametrize("port", [22, 25, 5432, 6379, 8000, 8080])
-async def test_ports_other_than_those_of_the_web_are_refused(port, names: Names):
+async def test_ports_other_than_those_of_the_web_are_refused(port, names: NameServer):
     names.leads("example.org", [PUBLIC])
     with pytest.raises(UrlRefused, match="ports 80 and 443"):
         guarded.check(f"http://example.org:{port}/")
@@ -146,7 +154,7 @@ async def test_ports_other_than_those_of_the_web_are_refused(port, names: Names)
 
 
 @pytest.mark.parametrize("others", [["127.0.0.1"], [PUBLIC, "127.0.0.1"], ["10.0.0.1", PUBLIC], [PUBLIC, "::1"]])
-async def test_a_name_is_refused_where_one_of_its_addresses_is_not_public(others, names: Names):
+async def test_a_name_is_refused_where_one_of_its_addresses_is_not_public(others, names: NameServer):
     names.leads("metadata.google.internal", others)
     with pytest.raises(UrlRefused, match="not public"):
         guarded.check("http://metadata.google.internal/")
@@ -154,7 +162,7 @@ async def test_a_name_is_refused_where_one_of_its_addresses_is_not_public(others
         await post("http://metadata.google.internal/")
 
 
-async def test_a_name_that_leads_elsewhere_once_it_was_checked_is_refused(names: Names, receiver: Receiver):
+async def test_a_name_that_leads_elsewhere_once_it_was_checked_is_refused(names: NameServer, receiver: Receiver):
     names.leads("rebinding.example", [PUBLIC], ["127.0.0.1"])
     guarded.check("http://rebinding.example/")
     with pytest.raises(UrlRefused, match="not public"):
@@ -162,14 +170,14 @@ async def test_a_name_that_leads_elsewhere_once_it_was_checked_is_refused(names:
     assert not receiver.received
 
 
-async def test_the_addresses_that_were_vetted_are_those_connected_to(names: Names, receiver: Receiver):
+async def test_the_addresses_that_were_vetted_are_those_connected_to(names: NameServer, receiver: Receiver):
     names.leads("receiver.example", ["127.0.0.1"], [PUBLIC])
     answer = await post(receiver.url("receiver.example"), private=LOOPBACK)
     assert (answer.status, names.asked) == (204, ["receiver.example"]), "it was looked up once"
     assert receiver.received[0].headers["host"] == f"receiver.example:{receiver.port}"
 
 
-async def test_a_permitted_network_is_reached_at_any_port_and_no_other(names: Names, receiver: Receiver):
+async def test_a_permitted_network_is_reached_at_any_port_and_no_other(names: NameServer, receiver: Receiver):
     names.leads("127.0.0.1", ["127.0.0.1"])
     assert (await post(receiver.url(), private=LOOPBACK)).status == 204
     guarded.check(receiver.url(), private=LOOPBACK)
@@ -222,7 +230,7 @@ async def test_redirects_are_followed_as_far_as_was_asked_for(receiver: Receiver
 @pytest.mark.parametrize(
     "target", ["http://10.0.0.1/", "//169.254.169.254/", "ftp://127.0.0.1/", "http://localhost:1/"]
 )
-async def test_each_redirect_is_vetted_for_itself(target, receiver: Receiver, names: Names):
+async def test_each_redirect_is_vetted_for_itself(target, receiver: Receiver, names: NameServer):
     receiver.replies = [Reply(302, {"Location": target})]
     names.leads("localhost", ["10.0.0.1"])
     with pytest.raises(UrlRefused):
@@ -249,11 +257,117 @@ async def test_a_body_that_was_said_to_be_endless_is_cut(receiver: Receiver):
     assert len((await get(receiver.url(), most_bytes=5_000)).body) == 5_000
 
 
-async def test_a_compressed_body_is_not_asked_for_and_not_unpacked(receiver: Receiver):
-    receiver.replies = [Reply(200, {"Content-Encoding": "gzip"}, gzip.compress(b"0" * 10_000_000))]
-    with pytest.raises(Unreachable, match="compressed"):
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda body: zlib.compress(body, wbits=-15)),
+        ("", bytes),
+    ],
+)
+async def test_a_body_is_unpacked_as_far_as_was_asked_for(coding, pack, receiver: Receiver):
+    receiver.replies = [Reply(200, {"Content-Encoding": coding}, pack(b"0123456789" * 1_000))]
+    answer = await get(receiver.url(), most_bytes=10_000)
+    assert (answer.body, answer.whole) == (b"0123456789" * 1_000, True)
+    answer = await get(receiver.url(), most_bytes=9_999)
+    assert (len(answer.body), answer.whole) == (9_999, False)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+async def test_of_a_bomb_no_more_is_made_than_was_asked_for(pack, receiver: Receiver):
+    coding = "gzip" if pack is gzip.compress else "deflate"
+    receiver.replies = [Reply(200, {"Content-Encoding": coding}, pack(bytes(300_000_000), 1))]
+    tracemalloc.start()
+    try:
+        answer = await get(receiver.url(), most_bytes=1_000_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (answer.body, answer.whole) == (bytes(1_000_000), False)
+    assert peak < 20_000_000
+
+
+async def test_what_unpacks_to_nothing_is_read_no_further_than_what_was_asked_for(receiver: Receiver):
+    endless = b"\x1f\x8b\x08" + bytes(7) + b"\x00\x00\x00\xff\xff" * 400_000  # empty blocks, none of them the last
+    receiver.replies = [Reply(200, {"Content-Encoding": "gzip"}, endless)]
+    answer = await get(receiver.url(), most_bytes=100_000)
+    assert (answer.body, answer.whole) == (b"", False)
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "x"])
+async def test_a_packing_that_was_not_asked_for_is_not_unpacked(coding, receiver: Receiver):
+    receiver.replies = [Reply(200, {"Content-Encoding": coding}, gzip.compress(b"0" * 10_000_000))]
+    with pytest.raises(Unreachable, match="not asked for"):
         await get(receiver.url(), most_bytes=1_000_000)
-    assert receiver.received[0].headers["accept-encoding"] == "identity"
+    assert receiver.received[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_broken_packing_is_an_answer_that_cannot_be_read(coding, receiver: Receiver):
+    receiver.replies = [Reply(200, {"Content-Encoding": coding}, b"no such thing")]
+    with pytest.raises(Unreachable, match="compression is broken"):
+        await get(receiver.url(), most_bytes=1_000)
+
+
+@pytest.mark.parametrize("body", [None, 64_000])
+async def test_an_endless_or_a_slow_body_ends_with_the_patience(body, names: NameServer):
+    with trickling(body) as port, pytest.raises(Unreachable, match="within"):
+        await get(f"http://127.0.0.1:{port}/", most_bytes=10**12, seconds=0.5)
+
+
+@pytest.mark.parametrize("head", [b"X: " + b"x" * 100_000, b"X: y\r\n" * 100_000])
+async def test_endless_headers_are_given_up(head):
+    with trickling(None, head=head) as port, pytest.raises(Unreachable):
+        await get(f"http://127.0.0.1:{port}/", most_bytes=1_000, seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"), [("text/html; charset=x", True), ("TEXT/HTML", True), ("image/png", False), ("", False)]
+)
+async def test_only_what_is_of_a_type_that_was_asked_for_is_read(said, taken, receiver: Receiver):
+    receiver.replies = [Reply(200, {"Content-Type": said}, b"here")]
+    if taken:
+        assert (await get(receiver.url(), most_bytes=10, types={"text/html"})).body == b"here"
+        return
+    with pytest.raises(WrongType):
+        await get(receiver.url(), most_bytes=10, types={"text/html"})
+
+
+async def test_one_port_of_one_host_is_permitted_and_no_other(names: NameServer, receiver: Receiver):
+    names.leads("search.lan", ["127.0.0.1"])
+    names.leads("other.lan", ["127.0.0.1"])
+    permitted = (Endpoint("search.lan", receiver.port),)
+    assert (await post(receiver.url("search.lan"), private=permitted)).status == 204
+    assert (await post(receiver.url("SEARCH.lan."), private=permitted)).status == 204
+    assert (await post(receiver.url(), private=(Endpoint("127.0.0.1", receiver.port),))).status == 204
+    for url in (receiver.url("other.lan"), receiver.url(), f"http://search.lan:{receiver.port + 1}/"):
+        with pytest.raises(UrlRefused, match="not public"):
+            await post(url, private=permitted)
+    assert len(receiver.received) == 3
+
+
+async def test_a_redirect_out_of_encryption_is_refused(certified, names: NameServer, receiver: Receiver):
+    names.leads("receiver.example", ["127.0.0.1"])
+    elsewhere = Reply(302, {"Location": receiver.url()})
+    with (
+        receiving(elsewhere, tls=certified("receiver.example")) as server,
+        pytest.raises(UrlRefused, match="from https to http"),
+    ):
+        await get(server.url("receiver.example"), follow=3)
+    assert not receiver.received
+
+
+async def test_a_name_server_that_is_silent_is_given_up(names: NameServer):
+    names.silent = True
+    with pytest.raises(Unreachable, match=r"within 0\.3 seconds"):
+        await post("http://example.org/", seconds=0.3)
+
+
+async def test_an_answer_of_many_addresses_is_vetted_to_its_end(names: NameServer):
+    names.leads("many.example", [*(f"93.184.215.{n}" for n in range(200)), "127.0.0.1"])  # over TCP: it is too long
+    with pytest.raises(UrlRefused, match="not public"):
+        await post("http://many.example/")
 
 
 async def test_a_silent_server_is_given_up(receiver: Receiver):
@@ -262,7 +376,7 @@ async def test_a_silent_server_is_given_up(receiver: Receiver):
         await post(receiver.url(), private=LOOPBACK, seconds=0.2)
 
 
-async def test_a_server_that_closes_or_is_not_there_is_told_without_its_address(receiver: Receiver, names: Names):
+async def test_a_server_that_closes_or_is_not_there_is_told_without_its_address(receiver: Receiver, names: NameServer):
     receiver.replies = [Reply(cut=True)]
     with pytest.raises(Unreachable, match="closed") as closed:
         await post(receiver.url(), private=LOOPBACK)
@@ -301,7 +415,7 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     return make
 
 
-async def test_tls_asks_for_the_name_and_not_for_the_address(certified, names: Names):
+async def test_tls_asks_for_the_name_and_not_for_the_address(certified, names: NameServer):
     names.leads("receiver.example", ["127.0.0.1"])
     with receiving(tls=certified("receiver.example")) as server:
         assert (await post(server.url("receiver.example"), private=LOOPBACK)).status == 204
@@ -309,7 +423,7 @@ async def test_tls_asks_for_the_name_and_not_for_the_address(certified, names: N
         assert server.received[0].headers["host"] == f"receiver.example:{server.port}"
 
 
-async def test_a_certificate_of_another_name_is_not_trusted(certified, names: Names):
+async def test_a_certificate_of_another_name_is_not_trusted(certified, names: NameServer):
     names.leads("receiver.example", ["127.0.0.1"])
     with receiving(tls=certified("other.example")) as server:
         with pytest.raises(Unreachable, match="certificate"):
