@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 PACKAGES := core accounts approvals agents companions memory chat config
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up test lint bench bench-approvals chaos worker shell migrations clean
+.PHONY: help up test lint bench bench-approvals bench-adapters chaos worker shell migrations clean
 
 help:  ## Say what there is
 	@echo "Countersign"
@@ -35,6 +35,9 @@ bench: $(VENV)/.dev  ## Measure the whole stack and print the table
 
 bench-approvals: $(VENV)/.dev  ## Measure decisions, the audit log and lists at a million rows
 	@exec $(PY) -m benchmarks.approvals $(ARGS)
+
+bench-adapters: $(VENV)/.dev  ## Measure what each provider's adapter takes for a streamed chunk
+	@exec $(PY) -m benchmarks.adapters $(ARGS)
 
 worker: $(VENV)/.runtime  ## One worker more, beside a running `make up` or with servers of its own
 	@exec $(PY) -m config.bootstrap $(PY) -m celery -A config worker --hostname=extra$$$$@%h --queues=runs \

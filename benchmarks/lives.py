@@ -13,7 +13,7 @@ from agents.providers.base import ToolCall
 from approvals.models import Decision
 from approvals.services import approvals
 from chat.models import Run
-from chat.services import conversations, execution, leases, proposing, runs
+from chat.services import conversations, execution, finishing, leases, proposing, runs
 from chat.services.actions import Asked
 from chat.services.execution import Outcome
 from chat.services.leases import Claim
@@ -72,9 +72,9 @@ class Lives:
             taken, _ = execution.claim(self.worker, limit=4)
             for one in taken:
                 execution.settle(one, Outcome(True, "restarted", "restarted"))
-        leases.finish(
+        finishing.finish(
             [
-                leases.Outcome(
+                finishing.Outcome(
                     run_id=claim.run_id,
                     conversation_id=claim.conversation_id,
                     workspace_id=claim.workspace_id,

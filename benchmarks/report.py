@@ -121,13 +121,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write(page: Path, text: str) -> None:
+def write(page: Path, text: str, start: str = START, end: str = END) -> None:
     """Replace the page's marked block; raises ValueError where the page has no such block."""
     old = page.read_text()
-    block = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
+    block = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
     if not block.search(old):
-        raise ValueError(f"{page} has no block between {START} and {END}")
-    page.write_text(block.sub(lambda _: f"{START}\n{text}{END}", old))
+        raise ValueError(f"{page} has no block between {start} and {end}")
+    page.write_text(block.sub(lambda _: f"{start}\n{text}{end}", old))
 
 
 def versions(executables: set[str]) -> list[str]:

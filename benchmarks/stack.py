@@ -22,7 +22,9 @@ PATIENCE = 120.0  # seconds: the first start installs the schema and makes the d
 # What would lead the benchmark to somebody's real servers or model accounts.
 FOREIGN = (
     "DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "GROQ_API_KEY", "OPENROUTER_API_KEY",
-    "OLLAMA_HOST", "MAKEFLAGS", "MAKELEVEL", "MFLAGS",
+    "OLLAMA_HOST", "OLLAMA_API_KEY", "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "VLLM_BASE_URL", "LM_STUDIO_BASE_URL",
+    "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_BASE_URL",
+    "MAKEFLAGS", "MAKELEVEL", "MFLAGS",
     "DATABASE_ROLE", "DATABASE_AS_OWNER", "AUDIT_SIGNING_KEY", "AUDIT_HEADS_FILE", "AUDIT_HEADS_URL",
 )  # fmt: skip
 

@@ -27,10 +27,34 @@ class ToolCall(msgspec.Struct, frozen=True):
     raw: str = ""
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What a provider must be told again with the calls that it asked for, such as thoughts that it has signed.
+
+    It comes before those calls, is JSON that nobody else reads, and is handed to the provider of that name alone, while
+    that is still of the same kind.
+    """
+
+    provider: str
+    data: Any
+    kind: str = ""
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A picture, as base64 of the media type's bytes: image/png, image/jpeg, image/webp or image/gif.
+
+    Until it is read in, `source` names where it is and `data` is empty; no provider is given such a one.
+    """
+
+    media_type: str
+    data: str
+    source: str = ""
+
+
 class ChatMessage(msgspec.Struct, frozen=True):
     """One entry of the conversation; `role` is system, user, assistant or tool.
 
-    An assistant's entry may carry calls; a tool's entry answers the call named by `call_id`.
+    An assistant's entry may carry calls, and what was kept with them; a tool's entry answers the call of `call_id`; a
+    user's entry may carry images, which come before its text.
     """
 
     role: str
@@ -38,6 +62,12 @@ class ChatMessage(msgspec.Struct, frozen=True):
     calls: tuple[ToolCall, ...] = ()
     call_id: str = ""
     name: str = ""
+    kept: Kept | None = None
+    images: tuple[Image, ...] = ()
+
+    def kept_for(self, spec: "ProviderSpec") -> Any:
+        """What was kept for this very provider; None for any other."""
+        return self.kept.data if self.kept and (self.kept.provider, self.kept.kind) == (spec.name, spec.kind) else None
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -49,7 +79,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     tools: tuple[ToolDefinition, ...] = ()
 
 
-Spoken = TextDelta | ReasoningDelta | Status | Usage | ToolCall
+Spoken = TextDelta | ReasoningDelta | Status | Usage | Kept | ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +98,8 @@ class ProviderSpec:
     first_token_seconds: float = 60.0
     between_tokens_seconds: float = 30.0
     offline: bool = False  # asks no model: never counts as a provider that answers in another's place
+    preset: str = ""  # a name of `presets`; empty: by the address
+    own_key: bool = False  # the key is a person's own, who pays for what is asked with it
 
 
 class ProviderError(DomainError):
@@ -163,6 +195,14 @@ class Stalled(ProviderError):
     status = 504
     title = "The model fell silent in the middle of its answer"
     passing = True
+
+
+class ContextTooLong(ProviderError):
+    """What the model was told does not fit into its window."""
+
+    code = "context_too_long"
+    status = 400
+    title = "The conversation is too long for the model"
 
 
 class AnswerTooLong(ProviderError):

@@ -12,6 +12,8 @@ Its parts, in any order:
     stall          fall silent until the patience for tokens runs out
     call=TOOL {…}  call a tool with these arguments; several are called at once
     loop=TOOL {…}  call a tool again and again
+    vote=N         end the answer with VOTE: N, as a team's member that votes
+    as=NAME        heed this directive only where the agent is NAME, of which a team has several
 
 A directive of its own, which may stand in the system prompt as well, goes on after a tool's result:
 
@@ -42,7 +44,7 @@ FAILURES: dict[str, type[ProviderError]] = {
     "malformed": StreamMalformed,
     "error": ProviderError,
 }
-BOUNDS = {"tokens": 20_000, "interval": 60_000, "first": 30_000, "after": 20_000}
+BOUNDS = {"vote": 99, "tokens": 20_000, "interval": 60_000, "first": 30_000, "after": 20_000}
 READ = 4_000  # characters of a message
 READ_OF_SYSTEM = 50_000
 MOST = 50  # directives of a text
@@ -83,17 +85,22 @@ class Directions:
     first: int = 0
     after: int = 0
     reason: bool = False
+    vote: int = 0
     ending: str = ""  # cut, stall, or a key of FAILURES
     calls: list[Planned] = field(default_factory=list)
     whens: list[When] = field(default_factory=list)
     unknown: str = ""
 
 
-def read(text: str) -> Directions:
-    """The directions in a message; what cannot be read is kept in `unknown`."""
+def read(text: str, name: str = "") -> Directions:
+    """The directions in a message for an agent of this name; what cannot be read is kept in `unknown`."""
     directives, rest = _directives(text[:READ])
     found = Directions(text=rest)
     for parts in directives:
+        named = [part for part in parts if isinstance(part, str) and part.startswith("as=")]
+        if named and named[-1][3:].casefold() != name.casefold():
+            continue
+        parts = [part for part in parts if part not in named]
         if parts and parts[0] == "when":
             _heed_when(found, parts)
         else:

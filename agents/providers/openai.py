@@ -1,37 +1,39 @@
-"""OpenAI-compatible providers: OpenAI, Groq, OpenRouter, Ollama, vLLM, LM Studio and their like."""
+"""OpenAI-compatible providers: OpenAI, Groq, OpenRouter, Mistral, DeepSeek, vLLM, LM Studio and their like."""
 
-import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
 from django.conf import settings
 
 from agents.events import ReasoningDelta, Status, TextDelta, Usage
-from agents.providers import profiles, upstream
+from agents.providers import abilities, openai_requests, payloads, presets, prices, profiles, upstream
 from agents.providers.base import (
     AnswerTooLong,
-    ChatMessage,
     ChatRequest,
+    Kept,
     ProviderError,
     ProviderSpec,
     Spoken,
     StreamCut,
     StreamMalformed,
-    ToolCall,
-    ToolDefinition,
 )
 from agents.providers.calls import Calls, Fragment, TooMuch
+from agents.providers.openai_models import Models
+from agents.providers.speech import Speech, storable
 from agents.providers.sse import LineTooLong, Splitter
+from agents.providers.thinking import Opening
 from agents.providers.upstream import Upstream
 
 LIST_LIMIT = 4_000_000
 WHOLE_LIMIT = 8_000_000
+DEAREST_USD = 10_000  # that an answer can cost by a service's own words
 LAST_WORDS_SECONDS = 2.0  # for usage and the end, once the model has finished
 ENDS = {
     "length": "cut at the model's length limit",
     "content_filter": "stopped by the provider's content filter",
 }
+ENDLESS_THOUGHTS = "ended in the middle of its thoughts"
 STATUS_OF = {  # of an error that is reported in a stream, which has a code alone
     "invalid_api_key": 401,
     "model_not_found": 404,
@@ -40,17 +42,20 @@ STATUS_OF = {  # of an error that is reported in a stream, which has a code alon
     "server_error": 500,
     "overloaded_error": 529,
 }
-MOST_TURNS = 1_000  # from reasoning to answer and back: each is a part of the message that is stored
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-)
+
+
+class _Part(msgspec.Struct):
+    """A piece of a content that comes as a list, as Mistral's does once a model thinks."""
+
+    type: str | None = None
+    text: str | None = None
+    thinking: "list[_Part] | str | None" = None
 
 
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     reasoning_content: str | None = None  # DeepSeek, vLLM, LM Studio
-    reasoning: str | None = None  # OpenRouter, Groq, Ollama
+    reasoning: str | None = None  # OpenRouter, Groq, newer vLLM
     refusal: str | None = None
     tool_calls: list[Fragment] | None = None
 
@@ -59,29 +64,30 @@ class _Choice(msgspec.Struct):
     delta: _Delta | None = None
     message: _Delta | None = None  # of servers that do not stream
     finish_reason: str | None = None
+    error: Any = None  # OpenRouter
 
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: Any = None  # of those that have a cache
+    cost: Any = None  # OpenRouter
+
+
+class _Groq(msgspec.Struct):
+    usage: _Usage | None = None
+    error: Any = None
 
 
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
+    x_groq: _Groq | None = None
     error: Any = None  # an object as a rule, a text now and then
 
 
-class _Model(msgspec.Struct):
-    id: str
-
-
-class _Models(msgspec.Struct):
-    data: list[_Model] | None = None
-
-
 _chunks = msgspec.json.Decoder(_Chunk)
-_models = msgspec.json.Decoder(_Models)
+_models = msgspec.json.Decoder(Models)
 
 
 class Answer:
@@ -89,123 +95,153 @@ class Answer:
 
     `finish`: why the model ended, once it has; a break of the connection loses nothing from then on. `done`: the stream
     said that it ends. `over`: the answer is whole. `failure`: what went wrong, to be raised after the deltas before it.
-    `calling`: the last bytes had a piece of a call, which is told once all are whole.
+    `busy`: the last bytes had a piece of something that is told later, as of a call.
     """
 
     def __init__(self, spec: ProviderSpec, model: str, *, limit: int, asked: ChatRequest | None = None) -> None:
         self._spec, self._model = spec, model
+        self._preset = presets.of(spec)
         self._asked = asked if asked and asked.tools else None
         self._calls = Calls()
         self._splitter = Splitter()
-        self._limit = self._room = limit
+        self._speech = Speech(spec.name, limit)
+        self._opening = Opening()
+        self._thoughts: list[str] = []  # that are to be told again with the calls
         self._usage: _Usage | None = None
-        self._called_tools = self._said = False
-        self._last: type[TextDelta] | type[ReasoningDelta] | None = None
-        self._turns = 0
+        self._called_tools = self._unstreamed = False
         self.finish = ""
-        self.done = self.over = self.calling = False
+        self.done = self.over = self.busy = False
         self.failure: ProviderError | None = None
 
     def feed(self, received: bytes) -> list[Spoken]:
         """The deltas in these bytes, neighbours of one kind in one; no bytes are the end of the stream."""
-        self.calling = False
+        self.busy = False
         try:
-            spoken = self._fold(self._splitter.feed(received) if received else self._splitter.end())
+            events = self._splitter.feed(received) if received else self._splitter.end()
         except LineTooLong:
             self.failure = StreamMalformed(f"{self._spec.name} sent a line of over a million bytes.")
-            return []
-        if self.done or not received:
-            self._end(spoken)
-        return spoken
+            events = []
+        return self._fold(events, last=not received)
 
     def whole(self, body: bytes) -> list[Spoken]:
         """The answer of a server that did not stream."""
-        spoken = self._fold([body])
-        self.done = bool(spoken)
-        self._end(spoken)
+        self._unstreamed = True
+        return self._fold([body], last=True)
+
+    def _fold(self, events: list[bytes], *, last: bool) -> list[Spoken]:
+        """The deltas in these events; at the last ones what is said at the end."""
+        try:
+            for payload in events:
+                self._hear(payload)
+                if self.done:
+                    break
+        except ProviderError as error:
+            self.failure = error
+        last = last or self.done
+        if last or self.failure:
+            for kind, text in self._opening.end():
+                self._speech.add(kind, text)
+        spoken: list[Spoken] = [*self._speech.take()]
+        self.failure = self._speech.failure or self.failure
+        if last and not self.failure:
+            self._end(spoken)
         return spoken
 
     def _end(self, spoken: list[Spoken]) -> None:
         """Add what is said last, or note that the answer is not whole."""
         name = self._spec.name
-        if not (self.failure or self.done or self.finish):
+        if self._unstreamed:  # then nothing says that it ends
+            self.done = bool(self._speech.characters or self._called_tools)
+        if not (self.done or self.finish):
             self.failure = StreamCut(f"{name} ended its stream before its answer was complete.")
-        if self._called_tools and not (self._said or self._asked):
-            self.failure = self.failure or ProviderError(f"{name} called a tool that it was not offered.")
-        if self.failure:
+            return
+        if self._called_tools and not (self._speech.characters or self._asked):
+            self.failure = ProviderError(f"{name} called a tool that it was not offered.")
             return
         self.over = True
-        if self._asked:
+        if self._asked and self._calls:
+            if self._thoughts:
+                spoken.append(Kept(name, {"thoughts": storable("".join(self._thoughts))}, self._spec.kind))
             spoken.extend(self._calls.whole({call.call_id for said in self._asked.messages for call in said.calls}))
         if self.finish in ENDS:
             spoken.append(Status(label=ENDS[self.finish]))
+        elif self._opening.unclosed:
+            spoken.append(Status(label=ENDLESS_THOUGHTS))
         if self._usage:
-            tokens = self._usage.prompt_tokens or 0, self._usage.completion_tokens or 0
-            cost = profiles.cost(self._spec.base_url, self._model, *tokens)
-            spoken.append(Usage(*tokens, cost_usd=cost))
+            spoken.append(self._spent(self._usage))
 
-    def _fold(self, payloads: list[bytes]) -> list[Spoken]:
-        spoken: list[Spoken] = []
-        kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
-        held = ""
-        for payload in payloads:
-            if self.failure:
-                break
-            try:
-                delta = self._read(payload)
-            except ProviderError as error:
-                self.failure = error
-                break
-            if self.done:
-                break
-            if delta is None:
-                continue
-            for new, more in _said(delta):
-                if kind is not new:
-                    self._say(spoken, kind, held)
-                    held = ""
-                kind, held = new, held + more
-        self._say(spoken, kind, held)
-        return spoken
+    def _spent(self, usage: _Usage) -> Usage:
+        """The tokens, and what they cost by the service itself or by the price that is known."""
+        tokens = usage.prompt_tokens or 0, usage.completion_tokens or 0
+        if self._preset.tells_cost and type(usage.cost) in (int, float) and 0 <= usage.cost <= DEAREST_USD:
+            return Usage(*tokens, cost_usd=float(usage.cost))
+        details = usage.prompt_tokens_details
+        told = details.get("cached_tokens") if isinstance(details, dict) else None
+        cached = told if type(told) is int else 0
+        return Usage(*tokens, cost_usd=prices.cost(self._spec.base_url, self._model, *tokens, cached=cached))
 
-    def _read(self, payload: bytes) -> _Delta | None:
-        """The delta in an event's data, with whatever else it holds noted; raises ProviderError."""
+    def _hear(self, payload: bytes) -> None:
+        """Take an event's data in; raises ProviderError for one that tells of an error or cannot be read."""
         if payload == b"[DONE]":
             self.done = True
-            return None
-        chunk = self._decode(payload)
+            return
+        try:
+            chunk = payloads.decode(_chunks, payload)
+        except payloads.Unreadable:
+            raise StreamMalformed(f"{self._spec.name} sent something that is not a chunk of an answer.") from None
+        if chunk.x_groq is not None:
+            chunk.usage = chunk.usage or chunk.x_groq.usage
+            chunk.error = chunk.error or chunk.x_groq.error
         if chunk.error:
             raise self._failure(chunk.error)
         if chunk.usage is not None:
             self._usage = chunk.usage
-        if not chunk.choices:
-            return None
-        choice = chunk.choices[0]
+        if chunk.choices:
+            self._choose(chunk.choices[0])
+
+    def _choose(self, choice: _Choice) -> None:
+        """Take in what the first choice adds: no other was asked for."""
+        delta = choice.delta or choice.message
+        if delta is not None:
+            self._say(delta)
+        if choice.error or choice.finish_reason == "error":
+            raise self._failure(choice.error)
         if choice.finish_reason:
             self.finish = choice.finish_reason
-        delta = choice.delta or choice.message
-        if delta is not None and delta.tool_calls:
-            self._hear(delta.tool_calls)
-        return delta
 
-    def _hear(self, fragments: list[Fragment]) -> None:
+    def _say(self, delta: _Delta) -> None:
+        """Take in the words of a delta, and its pieces of calls."""
+        if thought := delta.reasoning_content or delta.reasoning:
+            self._speech.add(ReasoningDelta, thought)
+            if self._preset.told_again and self._asked:
+                self._thoughts.append(thought)
+        content = delta.content or delta.refusal
+        if isinstance(content, str):
+            self._write(content)
+        elif content:
+            for part in content:
+                self._speech.add(ReasoningDelta, _thought(part.thinking))
+                self._write(part.text or "")
+        if delta.tool_calls:
+            self._call(delta.tool_calls)
+
+    def _write(self, text: str) -> None:
+        """More of the answer, which may begin with thoughts."""
+        if self._opening.over:
+            self._speech.add(TextDelta, text)
+        elif text:
+            self.busy = True
+            for kind, piece in self._opening.feed(text):
+                self._speech.add(kind, piece)
+
+    def _call(self, fragments: list[Fragment]) -> None:
         """Keep pieces of calls, unless no tool was offered; raises ProviderError where there are too many."""
-        self._called_tools = self.calling = True
+        self._called_tools = self.busy = True
         if self._asked:
             try:
                 self._calls.feed(fragments)
             except TooMuch as error:
                 raise AnswerTooLong(f"{self._spec.name} {error}.") from None
-
-    def _decode(self, payload: bytes) -> _Chunk:
-        try:
-            return _chunks.decode(payload)
-        except _UNREADABLE:
-            pass
-        try:  # half of a surrogate pair, from a server that cuts its tokens by UTF-16 units
-            return _chunks.decode(_LONE_SURROGATE.sub(rb"\\ufffd", payload))
-        except _UNREADABLE:
-            raise StreamMalformed(f"{self._spec.name} sent something that is not a chunk of an answer.") from None
 
     def _failure(self, reported: Any) -> ProviderError:
         """The error that a provider reports in the middle of its stream; its code may be an HTTP status."""
@@ -216,52 +252,10 @@ class Answer:
         said = upstream.clean(self._spec, words) or "an error without words"
         return ProviderError(f"{self._spec.name} reported in its stream: {said}")
 
-    def _say(self, spoken: list[Spoken], kind: type[TextDelta] | type[ReasoningDelta], text: str) -> None:
-        if "\x00" in text:  # PostgreSQL keeps no NUL, and nobody can read one
-            text = text.replace("\x00", "\ufffd")
-        if len(text) > self._room:
-            text = text[: self._room]
-            self.failure = AnswerTooLong(f"The answer went over {self._limit:,} characters.")
-        if not text:
-            return
-        self._turns += kind is not self._last
-        self._last = kind
-        if self._turns > MOST_TURNS:
-            self.failure = StreamMalformed(f"{self._spec.name} went from thinking to answering over and over.")
-            return
-        self._room -= len(text)
-        self._said = self._said or kind is TextDelta
-        spoken.append(kind(text))
 
-
-def _said(delta: _Delta) -> Iterator[tuple[type[TextDelta] | type[ReasoningDelta], str]]:
-    """What a delta adds, of each kind."""
-    if thought := delta.reasoning_content or delta.reasoning:
-        yield ReasoningDelta, thought
-    if text := delta.content or delta.refusal:
-        yield TextDelta, text
-
-
-def _message(said: ChatMessage) -> dict[str, object]:
-    """An entry of the conversation in their format."""
-    if said.role == "tool":
-        return {"role": "tool", "tool_call_id": said.call_id, "content": said.content}
-    if not said.calls:
-        return {"role": said.role, "content": said.content}
-    calls = [
-        {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
-        for call in said.calls
-    ]
-    return {"role": said.role, "content": said.content or None, "tool_calls": calls}
-
-
-def _arguments(call: ToolCall) -> str:
-    """The arguments as JSON; servers that read them refuse a request with any that are none."""
-    return msgspec.json.encode(call.arguments or {}).decode()
-
-
-def _tool(offered: ToolDefinition) -> dict[str, object]:
-    return {"type": "function", "function": offered}
+def _thought(thinking: list[_Part] | str | None) -> str:
+    """The words of a part that is a thought, empty of any other."""
+    return "".join(part.text or "" for part in thinking) if isinstance(thinking, list) else thinking or ""
 
 
 class OpenAIProvider:
@@ -280,7 +274,7 @@ class OpenAIProvider:
                     yield event
             while not (answer.over or answer.failure):
                 spoken = answer.feed(await self._next(opened, answer))
-                if spoken or answer.calling:
+                if spoken or answer.busy:
                     opened.spoke()
                 for event in spoken:
                     yield event
@@ -310,32 +304,27 @@ class OpenAIProvider:
         finally:
             opened.close()
         try:
-            found = _models.decode(body).data or []
-        except _UNREADABLE:
+            found = payloads.decode(_models, body).data or []
+        except payloads.Unreadable:
             return []
-        return [model.id for model in found if profiles.chats(model.id)]
+        for model in found:
+            if told := model.told():
+                abilities.learn(self.spec, model.id, told)
+        return [model.id for model in found if profiles.chats(model.id) and model.chats()]
 
     async def _open(self, request: ChatRequest) -> Upstream:
         """The open stream of the answer; asks once more without usage of a server that does not know that option."""
-        system = (ChatMessage("system", request.system),) if request.system else ()
-        said: dict[str, object] = {
-            "model": request.model,
-            "messages": [_message(one) for one in (*system, *request.messages)],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        if request.tools:
-            said["tools"] = [_tool(one) for one in request.tools]
+        said = openai_requests.body(request, self.spec)
         headers = {**self._headers(), "Accept": "text/event-stream", "Content-Type": "application/json"}
         try:
             return await self._post(headers, said)
         except ProviderError as error:
-            if "stream_options" not in error.detail:
+            if "stream_options" not in said or "stream_options" not in error.detail:
                 raise
         del said["stream_options"]
         return await self._post(headers, said)
 
-    async def _post(self, headers: dict[str, str], said: dict[str, object]) -> Upstream:
+    async def _post(self, headers: dict[str, str], said: dict[str, Any]) -> Upstream:
         body = msgspec.json.encode(said)
         return await upstream.request(self.spec, "POST", "/chat/completions", headers=headers, body=body)
 

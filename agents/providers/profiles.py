@@ -1,9 +1,11 @@
 """What is known of well-known models. What is not known is left empty, never guessed."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-OPENAI, GROQ = "api.openai.com", "api.groq.com"
+OPENAI, GROQ, ANTHROPIC = "api.openai.com", "api.groq.com", "api.anthropic.com"
+GOOGLE = "generativelanguage.googleapis.com"
 
 # Names that /models lists beside those that chat.
 _NO_CHAT = (
@@ -14,43 +16,59 @@ _NO_CHAT = (
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model's abilities, its window in tokens, and its makers' price in US dollars a million tokens, in and out.
-
-    The price holds at `host` alone: another server may sell a model of the same name for another.
-    """
+    """A model's abilities, its window in tokens, and how many an answer can have; what it costs is in `prices`."""
 
     capabilities: tuple[str, ...] = ("chat",)
     context_window: int | None = None
-    price: tuple[float, float] | None = None
-    host: str = ""
+    most_tokens: int | None = None
 
 
 _CHAT, _SEES = ("chat", "tools"), ("chat", "tools", "vision")
 _THINKS = ("chat", "tools", "vision", "reasoning")
 
-# Prices and windows as the makers publish them (November 2025).
+# Windows as the makers publish them (November 2025).
 _KNOWN = {
-    "gpt-4o": Profile(_SEES, 128_000, (2.5, 10.0), OPENAI),
-    "gpt-4o-mini": Profile(_SEES, 128_000, (0.15, 0.6), OPENAI),
-    "gpt-4.1": Profile(_SEES, 1_047_576, (2.0, 8.0), OPENAI),
-    "gpt-4.1-mini": Profile(_SEES, 1_047_576, (0.4, 1.6), OPENAI),
-    "gpt-4.1-nano": Profile(_SEES, 1_047_576, (0.1, 0.4), OPENAI),
-    "gpt-5": Profile(_THINKS, 400_000, (1.25, 10.0), OPENAI),
-    "gpt-5-mini": Profile(_THINKS, 400_000, (0.25, 2.0), OPENAI),
-    "gpt-5-nano": Profile(_THINKS, 400_000, (0.05, 0.4), OPENAI),
-    "o3": Profile(_THINKS, 200_000, (2.0, 8.0), OPENAI),
-    "o4-mini": Profile(_THINKS, 200_000, (1.1, 4.4), OPENAI),
-    "llama-3.3-70b-versatile": Profile(_CHAT, 131_072, (0.59, 0.79), GROQ),
-    "llama-3.1-8b-instant": Profile(_CHAT, 131_072, (0.05, 0.08), GROQ),
-    "rehearsal": Profile(("chat",), None, (0.0, 0.0)),
-    "rehearsal-reasoning": Profile(("chat", "reasoning"), None, (0.0, 0.0)),
+    "gpt-4o": Profile(_SEES, 128_000),
+    "gpt-4o-mini": Profile(_SEES, 128_000),
+    "gpt-4.1": Profile(_SEES, 1_047_576),
+    "gpt-4.1-mini": Profile(_SEES, 1_047_576),
+    "gpt-4.1-nano": Profile(_SEES, 1_047_576),
+    "gpt-5": Profile(_THINKS, 400_000),
+    "gpt-5-mini": Profile(_THINKS, 400_000),
+    "gpt-5-nano": Profile(_THINKS, 400_000),
+    "o3": Profile(_THINKS, 200_000),
+    "o4-mini": Profile(_THINKS, 200_000),
+    "llama-3.3-70b-versatile": Profile(_CHAT, 131_072),
+    "llama-3.1-8b-instant": Profile(_CHAT, 131_072),
+    "claude-opus-4-5": Profile(_THINKS, 200_000, 64_000),
+    "claude-opus-4-1": Profile(_THINKS, 200_000, 32_000),
+    "claude-opus-4": Profile(_THINKS, 200_000, 32_000),
+    "claude-sonnet-4-5": Profile(_THINKS, 200_000, 64_000),
+    "claude-sonnet-4": Profile(_THINKS, 200_000, 64_000),
+    "claude-haiku-4-5": Profile(_THINKS, 200_000, 64_000),
+    "claude-3-5-haiku": Profile(_SEES, 200_000, 8_192),
+    "claude-3-haiku": Profile(_SEES, 200_000, 4_096),
+    "gemini-3-pro-preview": Profile(_THINKS, 1_048_576, 65_536),
+    "gemini-2.5-pro": Profile(_THINKS, 1_048_576, 65_536),
+    "gemini-2.5-flash": Profile(_THINKS, 1_048_576, 65_536),
+    "gemini-2.5-flash-lite": Profile(_THINKS, 1_048_576, 65_536),
+    "gemini-2.0-flash": Profile(_SEES, 1_048_576, 8_192),
+    "gemini-2.0-flash-lite": Profile(_SEES, 1_048_576, 8_192),
+    "rehearsal": Profile(("chat",)),
+    "rehearsal-reasoning": Profile(("chat", "reasoning")),
 }
 _UNKNOWN = Profile()
+_EDITION = re.compile(r"-20\d{6}$")
 
 
 def profile(model: str) -> Profile:
-    """What is known of the model; of an unknown one that it chats."""
-    return _KNOWN.get(model, _UNKNOWN)
+    """What is known of the model, whose name may end with the date of its edition; of an unknown one that it chats."""
+    return known(model) or _UNKNOWN
+
+
+def known(model: str) -> Profile | None:
+    """The profile of a well-known model, None of any other."""
+    return _KNOWN.get(model) or _KNOWN.get(_EDITION.sub("", model))
 
 
 def host(url: str) -> str:
@@ -59,18 +77,6 @@ def host(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def price(base_url: str, model: str) -> tuple[float, float] | None:
-    """US dollars a million tokens, in and out, or None where no price is known for this model at this address."""
-    known = profile(model)
-    return known.price if known.price and known.host == host(base_url) else None
-
-
-def cost(base_url: str, model: str, input_tokens: int, output_tokens: int) -> float | None:
-    """US dollars for so many tokens, or None where no price is known."""
-    known = price(base_url, model)
-    return known and round((input_tokens * known[0] + output_tokens * known[1]) / 1e6, 8)
 
 
 def chats(model: str) -> bool:

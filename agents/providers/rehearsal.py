@@ -39,6 +39,8 @@ def script(request: ChatRequest, directions: Directions, turn: Turn, calls: list
         parts += [*casting.told(turn), "That is all: no model has thought about it."]
     else:
         parts += _answer(request, directions)
+    if directions.vote and not calls:
+        parts.append(f"VOTE: {directions.vote}")
     return "\n\n".join(parts)
 
 
@@ -52,6 +54,7 @@ def _answer(request: ChatRequest, directions: Directions) -> list[str]:
     parts = [
         "The same message always gets this same answer.",
         f"You asked: “{quoted}”" if quoted else "Your message was empty.",
+        *_pictures(request),
         f"In a performance {who} would answer it"
         + (f", with the {turns} messages that you have sent so far in mind." if turns > 1 else "."),
         "Set a provider up (for example OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own) to hear it.",
@@ -59,6 +62,21 @@ def _answer(request: ChatRequest, directions: Directions) -> list[str]:
     if directions.calls:
         parts.insert(2, "I was directed to call a tool, but none is offered to me.")
     return parts
+
+
+def _pictures(request: ChatRequest) -> list[str]:
+    """What is said of the images that came with the last message, which nobody has looked at."""
+    shown = next((m.images for m in reversed(request.messages) if m.role == "user"), ())
+    if not shown:
+        return []
+    sizes = ", ".join(f"{one.media_type} of {len(one.data) * 3 // 4 - one.data.count('='):,} bytes" for one in shown)
+    return [f"With it came {len(shown)} image{'s' if len(shown) > 1 else ''} ({sizes}); nobody has looked at any."]
+
+
+def _name(request: ChatRequest) -> str:
+    """Who the system prompt says that is spoken as."""
+    persona = _PERSONA.search(request.system[:READ])
+    return persona.group(1) if persona else ""
 
 
 def _asked(request: ChatRequest) -> str:
@@ -75,7 +93,7 @@ class RehearsalProvider:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Spoken]:
         """The rehearsed answer, word by word; raises ProviderError where a directive asks for it."""
-        directions, turn = read(_asked(request)), Turn.of(request)
+        directions, turn = read(_asked(request), _name(request)), Turn.of(request)
         calls = casting.calls(request, turn, directions)
         words = _WORD.findall(script(request, directions, turn, calls))
         if directions.ending:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -15,6 +15,7 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 
 from agents.providers.base import (
+    ContextTooLong,
     FirstTokenTimeout,
     ProviderError,
     ProviderRateLimited,
@@ -31,8 +32,19 @@ from core import outbound
 ERROR_BODY_LIMIT = 64_000
 DETAIL_LIMIT = 500
 LONGEST_WORDS = 10_000
-_SECRETS = re.compile(r"\b(?:sk|gsk|rk|pk|xai|key|Bearer)[-_ ][\w.*-]{6,}")
+DEEPEST_WORDS, MOST_FAULTS = 4, 5  # of an error whose words are in a list
+_SECRETS = re.compile(r"\b(?:(?:sk|gsk|rk|pk|xai|key|Bearer)[-_ ][\w.*-]{6,}|AIza[\w-]{20,})")
 _MODEL_CODES = {"model_not_found", "unknown_model", "invalid_model"}
+Refuse = Callable[[ProviderSpec, int, Any, float | None], ProviderError]
+"""The error for a provider, an HTTP status, what its body says in JSON (None where it is none), and seconds to wait."""
+_CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "model_context_window_exceeded"}
+# OpenAI and its kin, vLLM and Mistral; Anthropic; Google; llama.cpp and LM Studio.
+_CONTEXT = re.compile(
+    r"maximum context length|context_length_exceeded|prompt is too long|input token count.{0,40}exceeds"
+    r"|exceed(?:s|ed)? (?:the )?(?:available |model'?s? )?(?:maximum |max )?context"
+    r"|greater than the context length|context window",
+    re.IGNORECASE,
+)
 
 
 class Upstream:
@@ -113,8 +125,20 @@ def silence(spec: ProviderSpec, *, spoken: bool) -> ProviderError:
     return FirstTokenTimeout(f"{spec.name} sent nothing within {spec.first_token_seconds:g} seconds.")
 
 
+def refusal(spec: ProviderSpec, status: int, found: Any, retry_after: float | None) -> ProviderError:
+    """The error that an answer stands for, by the shapes in which most providers tell of one."""
+    code, words = read_error(found)
+    return error_for(spec, status, code, words, retry_after=retry_after)
+
+
 async def request(
-    spec: ProviderSpec, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None = None
+    spec: ProviderSpec,
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    refuse: Refuse = refusal,
 ) -> Upstream:
     """Send a request and wait for its answer's head; raises ProviderError, with the answer's words where it refuses."""
     deadline = asyncio.get_running_loop().time() + spec.first_token_seconds
@@ -123,7 +147,7 @@ async def request(
             response = await _send(spec, method, path, headers, body)
             if response.status_code == 200:
                 return Upstream(spec, response, deadline)
-            raise await _refusal(spec, response)
+            raise await _refused(spec, response, refuse)
     except TimeoutError:
         raise silence(spec, spoken=False) from None
 
@@ -166,7 +190,20 @@ def reason(error: BaseException) -> str:
     return "the connection was closed"
 
 
-async def _refusal(spec: ProviderSpec, response: httpx.Response) -> ProviderError:
+async def no_stream(spec: ProviderSpec, opened: Upstream, refuse: Refuse = refusal) -> ProviderError:
+    """The error of an answer of 200 that is no event stream: the one that it tells of, or that it is none."""
+    media = opened.media_type
+    found = json_of(await opened.read_all(ERROR_BODY_LIMIT)) if media.endswith("json") else None
+    first = found[0] if isinstance(found, list) and found else found
+    if isinstance(first, dict) and first.get("error"):
+        return refuse(spec, 200, found, None)
+    return ProviderError(
+        f"{spec.name} answered with {media[:60] or 'no media type'} in place of an event stream. Is its address right, "
+        "up to and with its version, such as /v1?"
+    )
+
+
+async def _refused(spec: ProviderSpec, response: httpx.Response, refuse: Refuse) -> ProviderError:
     """The error that an answer with another status than 200 stands for."""
     upstream = Upstream(spec, response, asyncio.get_running_loop().time() + spec.first_token_seconds)
     try:
@@ -176,13 +213,15 @@ async def _refusal(spec: ProviderSpec, response: httpx.Response) -> ProviderErro
         raw = b""
     finally:
         upstream.close()
+    return refuse(spec, response.status_code, json_of(raw), _retry_after(response.headers.get("retry-after")))
+
+
+def json_of(raw: bytes) -> Any:
+    """What a body says in JSON; None where it is none: a proxy's page of HTML says nothing to the reader."""
     try:
-        code, words = read_error(msgspec.json.decode(raw))
+        return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        code = words = ""  # a proxy's page of HTML says nothing to the reader
-    return error_for(
-        spec, response.status_code, code, words, retry_after=_retry_after(response.headers.get("retry-after"))
-    )
+        return None
 
 
 def read_error(found: Any) -> tuple[str, str]:
@@ -195,8 +234,20 @@ def read_error(found: Any) -> tuple[str, str]:
         return "", found
     if not isinstance(found, dict):
         return "", ""
-    words = next((w for key in ("message", "detail", "msg") if isinstance(w := found.get(key), str)), "")
-    return _code(found), words
+    return _code(found), _words(found, DEEPEST_WORDS)
+
+
+def _words(found: Any, depth: int) -> str:
+    """The words in an error: a text, an object around one, or a list of what is wrong where."""
+    if isinstance(found, str) or not depth:
+        return found if isinstance(found, str) else ""
+    if isinstance(found, list):
+        return "; ".join(filter(None, (_words(one, depth - 1) for one in found[:MOST_FAULTS])))
+    if not isinstance(found, dict):
+        return ""
+    words = next(filter(None, (_words(found.get(key), depth - 1) for key in ("message", "detail", "msg"))), "")
+    place = found.get("loc")
+    return f"{'.'.join(map(str, place[:MOST_FAULTS]))}: {words}" if words and isinstance(place, list) else words
 
 
 def _code(found: dict[str, Any]) -> str:
@@ -209,19 +260,21 @@ def error_for(
 ) -> ProviderError:
     """Our error for a provider's status, code and words."""
     detail = f"{spec.name} answered {status}" + (f": {clean(spec, words)}" if words else ".")
+    if status in (400, 413, 422) and (code in _CONTEXT_CODES or _CONTEXT.search(words[:LONGEST_WORDS])):
+        return ContextTooLong(detail)
     names_model = code in _MODEL_CODES or "valid model" in words.lower()
     if names_model or (status == 404 and "model" in words.lower()):
         return UnknownModel(detail)
     if status in (401, 403):
         return ProviderUnauthorized(detail)
+    if status == 402 or (status == 429 and code == "insufficient_quota"):
+        return QuotaExhausted(detail)
     if status == 429:
-        if code == "insufficient_quota":
-            return QuotaExhausted(detail)
         return ProviderRateLimited(detail, retry_after=retry_after)
     if status == 408 or status >= 500:
         return ProviderUnavailable(detail, retry_after=retry_after)
     if status == 404 and not words:
-        detail += " Is its address right, up to and with /v1?"
+        detail += " Is its address right? Most end with /v1; Ollama's does not."
     if 300 <= status < 400:
         detail += " Redirects are not followed."
     return ProviderError(detail)

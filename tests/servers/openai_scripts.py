@@ -149,6 +149,15 @@ async def missing(wire: Wire) -> None:
     await wire.whole(404, error("The model `missing` does not exist", "model_not_found"))
 
 
+async def window(wire: Wire, most: str) -> None:
+    """A window of so many characters: what is told beyond them is refused, in OpenAI's words."""
+    if sum(len(str(message["content"])) for message in wire.request.body["messages"]) > int(most):
+        words = f"This model's maximum context length is {most} tokens. Please reduce the length of the messages."
+        await wire.whole(400, error(words, "context_length_exceeded"))
+    else:
+        await tokens(wire, 2, 0)
+
+
 async def quota(wire: Wire) -> None:
     await wire.whole(429, error("You exceeded your current quota", "insufficient_quota"))
 
@@ -305,6 +314,6 @@ SCRIPTS: dict[str, Callable[..., Awaitable[None]]] = {
         malformed, wrong_types, error_event, error_first, status, status_html, flaky, missing, quota, echo_key,
         huge_error, deep_error, endless_error, redirect, slow_head, slow_first, stall, giant, endless, endless_line,
         reasoning, tool_calls, no_usage, ends_with, no_stream_options, not_streamed, json_page, web_page, odd_text,
-        not_http, hang_up, calls,
+        not_http, hang_up, calls, window,
     )
 }  # fmt: skip

@@ -230,6 +230,7 @@ def _environment(folder: Path) -> dict[str, str]:
     home = embedded_home.find(folder)
     own = {"DATA_DIR": str(folder), "DATABASE_URL": home.database_url, "REDIS_URL": home.redis_url}
     own["DATABASE_ROLE"] = bootstrap.EMBEDDED_ROLE  # as `make up` has it
+    own["PROVIDER_BREAKER_FAILURES"] = "1000"  # tests make one provider fail in every way, again and again
     return {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **own}
 
 

@@ -1,0 +1,121 @@
+"""A request in the form that Anthropic's Messages API takes. Pure.
+
+Its rules: the roles take turns, beginning with the user; what the tools gave stands first in the message after their
+calls; no text is blank; thoughts go back as they came; and a conversation with calls in it needs tools.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from agents.providers import profiles
+from agents.providers.base import ChatMessage, ChatRequest, Image, ProviderSpec
+
+MOST_TOKENS = 8192  # of an answer, where the model's own limit is not known
+LEAST_THINKING = 1024  # tokens, by their rules
+LEFT_OUT = "…"  # in the place of a user's words that a conversation began with and that are not told any more
+CACHED = {"type": "ephemeral"}
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+Block = dict[str, Any]
+
+
+def body(request: ChatRequest, spec: ProviderSpec, *, thinking: int = 0) -> bytes:
+    """The request as JSON, with thoughts that were kept for this provider; the model may think for so many tokens."""
+    said: dict[str, Any] = {
+        "model": request.model,
+        "max_tokens": profiles.profile(request.model).most_tokens or MOST_TOKENS,
+        "messages": _messages(request, spec),
+        "stream": True,
+    }
+    if thinking and _may_think(request, spec):
+        said["thinking"] = {"type": "enabled", "budget_tokens": max(thinking, LEAST_THINKING)}
+    own = [one.content for one in request.messages if one.role == "system"]
+    if system := [_text(words) for words in (request.system, *own) if words.strip()]:
+        said["system"] = _marked(system)
+    if request.tools:
+        tools = [{"name": t.name, "description": t.description, "input_schema": t.parameters} for t in request.tools]
+        said["tools"], said["tool_choice"] = _marked(tools), {"type": "auto"}
+    elif called := {_name(call.name) for one in request.messages for call in one.calls}:
+        schema = {"type": "object"}
+        said["tools"] = [{"name": name, "input_schema": schema} for name in sorted(called)]
+        said["tool_choice"] = {"type": "none"}
+    return msgspec.json.encode(said)
+
+
+def _may_think(request: ChatRequest, spec: ProviderSpec) -> bool:
+    """Whether the model is known to think, and a turn that it goes on with began with thoughts of this provider.
+
+    A turn lasts from words of the user to the next that do not stand with the results of tools.
+    """
+    if "reasoning" not in profiles.profile(request.model).capabilities:
+        return False
+    first: ChatMessage | None = None
+    role = ""
+    for said in request.messages:
+        if said.role == "assistant":
+            first = first or said
+        elif said.role == "user" and role != "tool":
+            first = None
+        role = role if (role, said.role) == ("tool", "user") else said.role
+    return first is None or not first.calls or bool(first.kept_for(spec))
+
+
+def _marked(blocks: list[Block]) -> list[Block]:
+    """The blocks with the mark up to which they are cached: it is the same beginning with every message."""
+    return [*blocks[:-1], {**blocks[-1], "cache_control": CACHED}]
+
+
+def _messages(request: ChatRequest, spec: ProviderSpec) -> list[Block]:
+    """The conversation, neighbours of one role in one message."""
+    messages: list[Block] = []
+    for said in request.messages:
+        role = "assistant" if said.role == "assistant" else "user"
+        content = [] if said.role == "system" else list(_blocks(said, spec))
+        if not content:
+            continue
+        if not messages and role == "assistant":
+            messages.append({"role": "user", "content": [_text(LEFT_OUT)]})
+        if messages and messages[-1]["role"] == role:
+            messages[-1]["content"] += content
+        else:
+            messages.append({"role": role, "content": content})
+    return messages
+
+
+def _blocks(said: ChatMessage, spec: ProviderSpec) -> Iterator[Block]:
+    """What an entry of the conversation says, in their format."""
+    if said.role == "tool":
+        given = {"content": said.content} if said.content else {}
+        yield {"type": "tool_result", "tool_use_id": said.call_id, **given}
+        return
+    yield from map(_image, said.images)
+    yield from _spoken(said.content, said.kept_for(spec) or ())
+    for call in said.calls:
+        yield {"type": "tool_use", "id": call.call_id, "name": _name(call.name), "input": call.arguments or {}}
+
+
+def _spoken(text: str, thoughts: list[Block] | tuple[()]) -> Iterator[Block]:
+    """The text, with thoughts where they were thought; nothing blank, which is refused."""
+    begin = 0
+    for thought in thoughts:
+        if (before := text[begin : thought["at"]]).strip():
+            yield _text(before)
+        begin = thought["at"]
+        yield thought["block"]
+    if text[begin:].strip():
+        yield _text(text[begin:])
+
+
+def _image(shown: Image) -> Block:
+    return {"type": "image", "source": {"type": "base64", "media_type": shown.media_type, "data": shown.data}}
+
+
+def _text(words: str) -> Block:
+    return {"type": "text", "text": words}
+
+
+def _name(name: str) -> str:
+    """The name as theirs may be: another provider's model may have called what no tool can be called."""
+    return _NO_NAME.sub("_", name)[:64] or "_"
