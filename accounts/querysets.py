@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 if TYPE_CHECKING:
-    from accounts.models import Actor, ApiKey, Group, Membership, Workspace
+    from accounts.models import Actor, ApiKey, Budget, Group, Membership, UsageEntry, Workspace
 
 
 class WorkspaceQuerySet(models.QuerySet["Workspace"]):
@@ -41,3 +41,19 @@ class GroupQuerySet(models.QuerySet["Group"]):
     def visible_to(self, actor: Actor) -> GroupQuerySet:
         """The groups of the caller's workspace."""
         return self.filter(workspace=actor.workspace)
+
+
+class BudgetQuerySet(models.QuerySet["Budget"]):
+    """Budgets."""
+
+    def visible_to(self, actor: Actor) -> BudgetQuerySet:
+        """The budgets of the caller's workspace."""
+        return self.filter(workspace=actor.workspace)
+
+
+class UsageQuerySet(models.QuerySet["UsageEntry"]):
+    """What was used of models."""
+
+    def visible_to(self, actor: Actor) -> UsageQuerySet:
+        """What the caller used by themselves."""
+        return self.filter(workspace=actor.workspace, user=actor.user)

@@ -57,8 +57,13 @@ class WorkspaceAdmin(ScopedAdmin):
     list_filter = ("tier", "frozen")
     search_fields = ("name", "slug")
     ordering = ("name",)
-    fields = ("name", "slug", "tier", "running", "default_model", "allow_fallback", "break_glass", "created_at")
-    told = ("name", "slug", "tier", "default_model", "allow_fallback", "break_glass")  # what the log is told of
+    fields = (
+        "name", "slug", "tier", "running", "default_model", "allow_fallback", "fallback_models", "break_glass",
+        "created_at",
+    )  # fmt: skip
+    lines = ("fallback_models",)
+    # What the log is told of.
+    told = ("name", "slug", "tier", "default_model", "allow_fallback", "fallback_models", "break_glass")
     actions_detail = ("freeze", "unfreeze")
 
     def workspace_of(self, row: Any) -> Any:

@@ -42,6 +42,11 @@ class Workspace(models.Model):
     allow_fallback = models.BooleanField(
         default=False, help_text="Answer with another model where the one asked for is not to be had."
     )
+    fallback_models = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Who answers then, one model a line, the first that can be had; empty: the next provider's default.",
+    )
     frozen = models.BooleanField(default=False, help_text="The kill switch: while it is set, no action runs.")
     break_glass = models.BooleanField(
         default=False, help_text="An admin may decide alone in an emergency, with a reason; everybody is told."

@@ -1,0 +1,45 @@
+"""Who there is, and what their use of models comes to."""
+
+from accounts.models.money import (
+    Budget,
+    BudgetHold,
+    BudgetPeriod,
+    BudgetScope,
+    BudgetUse,
+    UsageEntry,
+)
+from accounts.models.people import (
+    Actor,
+    ApiKey,
+    Group,
+    IdempotentRequest,
+    KeyKind,
+    KeyMode,
+    Membership,
+    Role,
+    Tier,
+    User,
+    UserManager,
+    Workspace,
+)
+
+__all__ = [
+    "Actor",
+    "ApiKey",
+    "Budget",
+    "BudgetHold",
+    "BudgetPeriod",
+    "BudgetScope",
+    "BudgetUse",
+    "Group",
+    "IdempotentRequest",
+    "KeyKind",
+    "KeyMode",
+    "Membership",
+    "Role",
+    "Tier",
+    "UsageEntry",
+    "User",
+    "UserManager",
+    "Workspace",
+]
