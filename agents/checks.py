@@ -7,13 +7,15 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from agents import environment
+from agents.providers import presets
 from agents.tools import registry
 
 
 @register()
 def addresses_are_well_formed(**_: Any) -> list[CheckMessage]:
-    """Finds an OPENAI_BASE_URL or OLLAMA_HOST that no request could be sent to."""
-    found = {"OPENAI_BASE_URL": settings.OPENAI_BASE_URL}
+    """Finds an address of a provider, such as OPENAI_BASE_URL or OLLAMA_HOST, that no request could be sent to."""
+    variables = [preset.url_variable for preset in presets.PRESETS.values() if preset.url_variable]
+    found = {name: getattr(settings, name) for name in (*variables, "ANTHROPIC_BASE_URL", "GOOGLE_BASE_URL")}
     if settings.OLLAMA_HOST:
         found["OLLAMA_HOST"] = environment.ollama_url(settings.OLLAMA_HOST)
     return [

@@ -35,16 +35,27 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     reasoning: str = ""
 
 
-class TextDelta(msgspec.Struct, frozen=True, tag="text.delta"):
-    """More of the answer's text."""
+class Speaker(msgspec.Struct, frozen=True):
+    """Which agent speaks within an answer of several, as what, and at which place of it."""
+
+    agent_id: str
+    agent_name: str
+    role: str
+    place: str
+
+
+class TextDelta(msgspec.Struct, frozen=True, omit_defaults=True, tag="text.delta"):
+    """More of the answer's text; `speaker` where several agents speak in it."""
 
     text: str
+    speaker: Speaker | None = None
 
 
-class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning.delta"):
+class ReasoningDelta(msgspec.Struct, frozen=True, omit_defaults=True, tag="reasoning.delta"):
     """More of what the model says that it thinks."""
 
     text: str
+    speaker: Speaker | None = None
 
 
 class ToolProposed(msgspec.Struct, frozen=True, tag="tool.proposed"):
@@ -90,10 +101,44 @@ class ToolFinished(msgspec.Struct, frozen=True, tag="tool.finished"):
     summary: str
 
 
+class TeamBegan(msgspec.Struct, frozen=True, tag="team.began"):
+    """A team answers, in this mode; `members` are {agent_id, agent_name} in the order in which they are listed."""
+
+    mode: str
+    members: list[dict[str, str]]
+
+
+class MemberEnded(msgspec.Struct, frozen=True, tag="member.ended"):
+    """A member of a team has said what it was asked for, by the run `run_id`; `error` says why not, where it failed."""
+
+    agent_id: str
+    agent_name: str
+    role: str
+    place: str
+    run_id: str | None
+    error: str = ""
+
+
 class Status(msgspec.Struct, frozen=True, tag="status"):
     """A word on what is going on, for people."""
 
     label: str
+
+
+class ProviderChanged(msgspec.Struct, frozen=True, tag="provider.changed"):
+    """Another provider and model answer from here on, before anything was said; `label` tells people why."""
+
+    provider: str
+    model: str
+    label: str
+
+
+class Compacted(msgspec.Struct, frozen=True, tag="context.compacted"):
+    """The model is told a summary, made by this one, in place of so many older messages; the transcript keeps them."""
+
+    messages: int
+    provider: str
+    model: str
 
 
 class Usage(msgspec.Struct, frozen=True, tag="usage"):
@@ -126,10 +171,12 @@ class MessageCompleted(msgspec.Struct, frozen=True, tag="message.completed"):
 
 
 class RunCompleted(msgspec.Struct, frozen=True, tag="run.completed"):
-    """Terminal: the answer stands."""
+    """Terminal: the answer stands, and is this provider's."""
 
     message_id: str
     text: str
+    provider: str = ""
+    model: str = ""
 
 
 class RunWaiting(msgspec.Struct, frozen=True, tag="run.waiting"):
@@ -137,6 +184,8 @@ class RunWaiting(msgspec.Struct, frozen=True, tag="run.waiting"):
 
     approvals: list[str]
     text: str
+    provider: str = ""
+    model: str = ""
 
 
 class RunFailed(msgspec.Struct, frozen=True, tag="run.failed"):
@@ -153,6 +202,8 @@ class RunCancelled(msgspec.Struct, frozen=True, tag="run.cancelled"):
     message_id: str | None
     text: str
     by: str = ""
+    provider: str = ""
+    model: str = ""
 
 
 Event = (
@@ -166,7 +217,11 @@ Event = (
     | ApprovalDecided
     | ToolStarted
     | ToolFinished
+    | TeamBegan
+    | MemberEnded
     | Status
+    | ProviderChanged
+    | Compacted
     | Usage
     | MessageCompleted
     | RunCompleted

@@ -12,13 +12,14 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedTooLong
 from dataclasses import dataclass
 
-from agents.providers import provider_for
+from agents.providers import abilities, provider_for
 from agents.providers.base import ProviderError, ProviderSpec, ProviderUnauthorized, ProviderUnavailable
 
 LIST_SECONDS = 60.0
 SICK_SECONDS = 5.0
 FIRST_WAIT_SECONDS = 2.0
 LATER_WAIT_SECONDS = 0.3
+MOST = 1_000  # providers that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ _lock = threading.Lock()
 def forget() -> None:
     """Forget what all providers answered."""
     _known.clear()
+    abilities.forget()
 
 
 def fresh(provider: ProviderSpec) -> Listing | None:
@@ -97,6 +99,8 @@ def _ask_in_thread(provider: ProviderSpec, question: Question) -> None:
         error = ProviderUnavailable(f"{provider.name} could not be asked for its models.")
         listing = Listing((), frozenset(), time.monotonic() + SICK_SECONDS, error)
     with _lock:
+        if len(_known) >= MOST:  # people's own keys make providers of their own
+            _known.clear()
         _known[provider] = listing
         _asking.pop(provider, None)
     question.answer.set_result(listing)

@@ -8,7 +8,7 @@ from django.db import models
 
 if TYPE_CHECKING:
     from accounts.models import Actor
-    from agents.models import Agent, Provider
+    from agents.models import Agent, AgentTeam, Provider, ProviderKey, Skill
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
@@ -19,9 +19,33 @@ class AgentQuerySet(models.QuerySet["Agent"]):
         return self.filter(workspace=actor.workspace)
 
 
+class SkillQuerySet(models.QuerySet["Skill"]):
+    """Skills."""
+
+    def visible_to(self, actor: Actor) -> SkillQuerySet:
+        """The skills of the caller's workspace."""
+        return self.filter(workspace=actor.workspace)
+
+
+class TeamQuerySet(models.QuerySet["AgentTeam"]):
+    """Teams."""
+
+    def visible_to(self, actor: Actor) -> TeamQuerySet:
+        """The teams of the caller's workspace."""
+        return self.filter(workspace=actor.workspace)
+
+
 class ProviderQuerySet(models.QuerySet["Provider"]):
     """Providers."""
 
     def visible_to(self, actor: Actor) -> ProviderQuerySet:
         """The providers of the caller's workspace."""
         return self.filter(workspace=actor.workspace)
+
+
+class ProviderKeyQuerySet(models.QuerySet["ProviderKey"]):
+    """People's own keys."""
+
+    def visible_to(self, actor: Actor) -> ProviderKeyQuerySet:
+        """The caller's own."""
+        return self.filter(workspace=actor.workspace, user=actor.user)

@@ -6,18 +6,19 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin, on_page
-from accounts.models import Actor, Role
+from accounts.admin.forms import ScopedForm
+from accounts.models import Role
 from agents.models import Agent
-from agents.services import switches
+from agents.services import definitions, switches, versions
 from approvals.autonomy import Autonomy
-from core import ledger
 from core.errors import DomainError
 
-ORDERS = {"instructions", "task", "tools", "schedule", "kind"}  # what says what it does
+SHOWN_VERSIONS = 100
 
 
 class AutonomyForm(forms.Form):
@@ -26,24 +27,37 @@ class AutonomyForm(forms.Form):
     autonomy = forms.ChoiceField(choices=Autonomy.choices, widget=UnfoldAdminRadioSelectWidget)
 
 
+class AgentForm(ScopedForm):
+    """An agent, and the version of it that the form was filled from."""
+
+    seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "seen" in self.fields:
+            self.fields["seen"].initial = getattr(self.instance, "version", None)
+
+
 @admin.register(Agent)
 class AgentAdmin(ScopedAdmin):
     """What answers. An agent is switched off, not deleted: what it said names it."""
 
-    lines = ("capabilities", "tools")
-    list_display = ("name", "slug", "workspace", "kind", "model", "autonomy", "enabled", "updated_at")
+    form = AgentForm
+    lines = ("capabilities", "tools", "skills", "may_ask")
+    list_display = ("name", "slug", "workspace", "kind", "model", "autonomy", "enabled", "version", "updated_at")
     list_select_related = ("workspace",)
     list_filter = ("kind", "autonomy", "enabled", ("workspace", RelatedFilter))
     search_fields = ("name", "slug")
     ordering = ("workspace__name", "name")
-    readonly_fields = ("created_at", "updated_at")
+    readonly_fields = ("version", "created_at", "updated_at")
     managers = (Role.MANAGER, Role.ADMIN)
-    actions_detail = ("switch_off", "switch_on", "trust")
-    switched = ("autonomy", "enabled")  # by the buttons alone, once it is there: an old form switches nothing back
+    actions_detail = ("switch_off", "switch_on", "trust", "show_versions")
+    # Once it is there: by the buttons alone, so that an old form switches nothing back; policies name its slug.
+    switched = ("autonomy", "enabled", "slug")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """The agents, without their long texts."""
-        return super().get_queryset(request).defer("instructions", "description")
+        return super().get_queryset(request).defer("instructions", "description", "personality", "given")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """What is not set by the form: of a new agent all is."""
@@ -57,22 +71,50 @@ class AgentAdmin(ScopedAdmin):
         return [one for one in super().get_actions_detail(request, object_id) if not one.action_name.endswith(hidden)]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Store what became other, and tell the log of it."""
+        """Make the agent, or say of it what became other: a new version, unless somebody made one meanwhile."""
         by = scope.actor(request, obj.workspace)
+        said = {name: value for name, value in form.cleaned_data.items() if name in versions.SAID}
         if not change:
             obj.author = by.user
-            super().save_model(request, obj, form, change)
-            self._tell(obj, by, sorted(form.cleaned_data))
+            definitions.keep_new(obj, by=by, said=said)
             return
-        changed = sorted(form.changed_data)
-        if not changed:
-            return
-        stored = [*changed, "updated_at"]
-        if ORDERS & set(changed):
-            obj.author = by.user
-            stored.append("author")
-        obj.save(update_fields=stored)  # and nothing that somebody switches meanwhile
-        self._tell(obj, by, changed)
+        changed = {name: value for name, value in said.items() if name in form.changed_data}
+        if changed:
+            definitions.change(obj, by=by, version=form.cleaned_data["seen"], **changed)
+
+    @on_page("Versions", "history")
+    def show_versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The versions, each with what it changed; a POST says again what one of them said."""
+        agent = self.one(request, object_id)
+        if request.method == "POST":
+            return self._restore(request, agent)
+        rows = versions.listed(agent)[:SHOWN_VERSIONS]
+        older = [row.snapshot for row in rows[1:]] or []
+        told = [
+            {"row": row, "newest": row.number == agent.version, "changes": versions.difference(before, row.snapshot)}
+            for row, before in zip(rows, [*older, rows[-1].snapshot], strict=True)
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": agent,
+            "title": f"Versions of {agent.name}",
+            "versions": told,
+            "may_restore": self.has_change_permission(request, agent),
+            "back": self.page_of(agent.pk),
+        }
+        return TemplateResponse(request, "admin/agent_versions.html", context)
+
+    def _restore(self, request: HttpRequest, agent: Agent) -> HttpResponse:
+        number = request.POST.get("number", "")
+        try:
+            by = scope.actor(request, agent.workspace)
+            definitions.restore(agent, int(number) if number.isdecimal() and len(number) < 10 else 0, by=by)
+        except DomainError as error:
+            self.message_user(request, error.detail, messages.ERROR)
+        else:
+            self.message_user(request, f"It does again what version {number} said.", messages.SUCCESS)
+        return HttpResponseRedirect(self.page_of(agent.pk))
 
     @on_page("Switch off", "power_settings_new", danger=True)
     def switch_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -106,15 +148,3 @@ class AgentAdmin(ScopedAdmin):
         else:
             self.message_user(request, "Done.", messages.SUCCESS)
         return HttpResponseRedirect(self.page_of(agent.pk))
-
-    def _tell(self, agent: Agent, by: Actor, names: list[str]) -> None:
-        """Tell the log which fields of an agent were set."""
-        entry = ledger.Entry(
-            type="agent.changed",
-            workspace_id=agent.workspace_id,
-            who=ledger.person(by.user.pk, label=str(by.user)),
-            target=("agent", agent.pk),
-            agent_id=agent.pk,
-            data={"fields": names, "after": {name: str(getattr(agent, name))[:500] for name in names}},
-        )
-        ledger.record(entry)

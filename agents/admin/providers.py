@@ -7,14 +7,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin, on_page
 from accounts.admin.forms import ScopedForm
 from agents.admin.addresses import is_address
 from agents.models import Provider, ProviderKind
-from agents.providers import provider_for
+from agents.providers import presets, provider_for
 from agents.providers.base import ProviderSpec, ProviderUnavailable
 from agents.services import providers
 from core.errors import DomainError
@@ -27,11 +27,17 @@ class ProviderForm(ScopedForm):
     """A provider. Its key is taken and never given back; its address may be a name that only this network knows."""
 
     unchecked = frozenset({"base_url", "api_key"})
+    preset = forms.ChoiceField(
+        choices=[("", "None"), *((preset.name, preset.label) for preset in presets.PRESETS.values())],
+        required=False,
+        help_text="A well-known service: where the address is empty, it becomes its own.",
+        widget=UnfoldAdminSelectWidget,
+    )
     base_url = forms.CharField(
         max_length=500,
         required=False,
         label="Base URL",
-        help_text="Up to and with /v1, for example http://ollama:11434/v1",
+        help_text="Up to and with /v1, for example http://gpu.lan:8080/v1; Ollama's without it: http://ollama:11434",
         widget=UnfoldAdminTextInputWidget,
     )
     api_key = forms.CharField(
@@ -50,8 +56,15 @@ class ProviderForm(ScopedForm):
         return url
 
     def clean(self) -> dict[str, Any]:
-        """A provider on the network has an address."""
+        """A provider on the network has an address, if only that of a well-known service."""
         cleaned = super().clean()
+        preset = presets.PRESETS.get(cleaned.get("preset") or "")
+        if preset and cleaned.get("kind") != ProviderKind.OPENAI:
+            self.add_error("preset", "These services are OpenAI-compatible: choose that kind, or no service.")
+        elif preset and cleaned.get("base_url") == "":
+            cleaned["base_url"] = preset.base_url
+            cleaned["any_model"] = cleaned.get("any_model") or preset.any_model
+            cleaned["default_model"] = cleaned.get("default_model") or preset.default_model
         if cleaned.get("kind") == ProviderKind.OPENAI and cleaned.get("base_url") == "":
             self.add_error("base_url", "This kind of provider needs an address.")
         return cleaned
@@ -70,10 +83,12 @@ class ProviderAdmin(ScopedAdmin):
     search_fields = ("name", "base_url")
     ordering = ("workspace__name", "priority", "name")
     fields: ClassVar[Any] = (
-        "workspace", "name", "kind", "base_url", "api_key", "has_key", "default_model", "model_names", "any_model",
-        "priority", "enabled", "created_at", "updated_at",
+        "workspace", "name", "kind", "preset", "base_url", "api_key", "has_key", "default_model", "model_names",
+        "any_model", "priority", "enabled", "created_at", "updated_at",
     )  # fmt: skip
-    viewed_fields = tuple(name if name != "base_url" else "base_url_text" for name in fields if name != "api_key")
+    viewed_fields = tuple(
+        name if name != "base_url" else "base_url_text" for name in fields if name not in ("api_key", "preset")
+    )
     readonly_fields = ("has_key", "base_url_text", "created_at", "updated_at")
     actions_detail = ("test",)
 
@@ -82,9 +97,12 @@ class ProviderAdmin(ScopedAdmin):
         return super().get_queryset(request).defer("api_key").annotate(keyed=~Q(api_key=""))
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Who may not change it sees no key field."""
-        may = obj is None or self.has_change_permission(request, obj)
-        return super().get_fields(request, obj) if may else self.viewed_fields
+        """Who may not change it sees no key field; a service is chosen when it is made."""
+        if obj is None:
+            return super().get_fields(request, obj)
+        may = self.has_change_permission(request, obj)
+        fields = super().get_fields(request, obj) if may else self.viewed_fields
+        return tuple(name for name in fields if name != "preset")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Store the provider and tell the log."""

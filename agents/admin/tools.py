@@ -11,10 +11,12 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, U
 from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin, badge
 from accounts.admin.forms import ScopedForm
+from accounts.models import Role
 from agents.admin.addresses import is_address
 from agents.models import Connection, ToolSetting
 from agents.services import connections, switches
 from agents.tools import registry
+from agents.tools.web import engines
 
 RISKS = {"read": "success", "write": "info", "external": "warning", "destructive": "danger"}
 
@@ -42,6 +44,15 @@ class ToolSettingAdmin(ScopedAdmin):
     fields = ("workspace", "tool", "enabled", "updated_at")
     readonly_fields = ("updated_at",)
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form, with the tools of the person's workspaces too."""
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        if "tool" in form.base_fields:
+            names = {name for one in scope.workspaces(request, Role.ADMIN) for name in registry.names(one)}
+            choices = [(name, name) for name in sorted({*registry.names(), *names})]
+            form.base_fields["tool"] = forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget)
+        return form
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """A row stays with its tool."""
         return ("tool", *self.readonly_fields) if obj else self.readonly_fields
@@ -54,7 +65,7 @@ class ToolSettingAdmin(ScopedAdmin):
     @badge("Risk", RISKS)
     def risk(self, row: ToolSetting) -> str:
         """What the tool can do."""
-        spec = registry.get(row.tool)
+        spec = registry.get(row.tool, row.workspace_id)
         return str(spec.risk.value) if spec else "gone"
 
 
@@ -64,8 +75,9 @@ class ConnectionForm(ScopedForm):
     unchecked = frozenset({"base_url", "token"})
     base_url = forms.CharField(
         max_length=500,
+        required=False,
         label="Address",
-        help_text="For example http://homeassistant.local:8123, or http://inventory:9000/v1",
+        help_text="Such as http://homeassistant.local:8123, or http://inventory:9000/v1. Empty: that of the engine.",
         widget=UnfoldAdminTextInputWidget,
     )
     token = forms.CharField(
@@ -78,16 +90,22 @@ class ConnectionForm(ScopedForm):
     def clean_base_url(self) -> str:
         """An address that a request can be sent to, without a password in it."""
         url = str(self.cleaned_data["base_url"]).strip()
+        if not url and str(self.cleaned_data.get("kind", "")) in engines.ADDRESSES:
+            return ""
         if not is_address(url) or "@" in url:
             raise forms.ValidationError("An http or https address, such as http://homeassistant.local:8123")
         return url
 
     def clean(self) -> dict[str, Any]:
-        """A token stays with the address that it was given for."""
+        """A token stays with the address that it was given for, and some engines want one."""
         cleaned = super().clean()
-        moved = self.instance.pk and "base_url" in self.changed_data and getattr(self.instance, "keyed", False)
-        if moved and not cleaned.get("token"):
+        keyed = bool(self.instance.pk and getattr(self.instance, "keyed", False))
+        if cleaned.get("token"):
+            return cleaned
+        if keyed and {"kind", "base_url"} & set(self.changed_data):
             self.add_error("token", "Give the token again: the one that is there was for another address.")
+        elif not keyed and str(cleaned.get("kind", "")) in engines.ADDRESSES:
+            self.add_error("token", "This engine answers nobody without a key.")
         return cleaned
 
 

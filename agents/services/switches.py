@@ -46,7 +46,7 @@ def change_agent(agent: Agent, *, by: Actor, autonomy: str | None = None, enable
     Only an admin makes an agent autonomous. Requests that wait and that are judged otherwise by the new autonomy are
     superseded after the commit. Raises MayNotSwitch or Invalid.
     """
-    _admit(by, agent.workspace_id)
+    admit(by, agent.workspace_id)
     if autonomy is not None and autonomy not in Autonomy.values:
         raise Invalid.field("autonomy", f"one of {', '.join(Autonomy.values)}")
     # Saved as a row, and not updated by a query: the schedule of an agent follows what is saved.
@@ -70,9 +70,9 @@ def change_agent(agent: Agent, *, by: Actor, autonomy: str | None = None, enable
 @transaction.atomic
 def change_tool(workspace: Workspace, tool: str, *, by: Actor, enabled: bool) -> ToolSetting:
     """Switch a tool on or off for a workspace; raises MayNotSwitch, or Invalid for a tool that does not exist."""
-    _admit(by, workspace.pk)
-    if registry.get(tool) is None:
-        raise Invalid.field("tool", f"there is {', '.join(registry.names())}", "unknown_tool")
+    admit(by, workspace.pk)
+    if registry.get(tool, workspace.pk) is None:
+        raise Invalid.field("tool", f"there is {', '.join(registry.names(workspace.pk))}", "unknown_tool")
     setting, _ = ToolSetting.objects.get_or_create(workspace=workspace, tool=tool)
     setting = ToolSetting.objects.select_for_update().get(pk=setting.pk)
     if setting.enabled == enabled:
@@ -83,7 +83,8 @@ def change_tool(workspace: Workspace, tool: str, *, by: Actor, enabled: bool) ->
     return setting
 
 
-def _admit(by: Actor, workspace_id: UUID) -> None:
+def admit(by: Actor, workspace_id: UUID) -> None:
+    """Raises MayNotSwitch for whoever is neither manager nor admin of the workspace."""
     if by.workspace.pk != workspace_id or not by.may(Role.MANAGER):
         raise MayNotSwitch
 

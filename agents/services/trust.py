@@ -27,7 +27,8 @@ def promotions(workspace_id: UUID) -> list[Promotion]:
     advisors = Agent.objects.filter(workspace_id=workspace_id, autonomy=Autonomy.ADVISOR, enabled=True)
     found = []
     for agent in advisors.filter(pk__in={agent_id for agent_id, _ in earned}).order_by("name", "pk"):
-        changing = [name for name in agent.tools if (spec := registry.get(name)) and spec.risk != Risk.READ]
+        specs = {name: registry.get(name, agent.workspace_id) for name in agent.all_tools}
+        changing = [name for name, spec in specs.items() if spec and spec.risk != Risk.READ]
         standings = [earned[agent.pk, name] for name in changing if (agent.pk, name) in earned]
         if changing and len(standings) == len(changing):
             found.append(Promotion(agent, standings))

@@ -1,5 +1,5 @@
 """The tools that ship with the platform; importing this registers them."""
 
-from agents.tools import home, services
+from agents.tools import described, home, mcp, services, web
 
-__all__ = ["home", "services"]
+__all__ = ["described", "home", "mcp", "services", "web"]

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from agents.models import Connection, ConnectionKind
 from agents.providers import upstream
+from agents.tools import outside
 from agents.tools.registry import MaybeSent, NotSent, ToolError, ToolFailed
 from core import outbound
 
@@ -97,9 +98,10 @@ async def request(remote: Remote, method: str, path: str, *, key: str = "", body
         await outbound.release(response)
     finally:
         outbound.abort(response)
+    raw = outside.redacted(raw, [remote.token])
     if 200 <= response.status_code < 300:
         return raw
-    raise _refusal(remote, method, response.status_code, raw)
+    raise refusal(remote, method, response.status_code, raw)
 
 
 async def _send(
@@ -143,7 +145,7 @@ async def _read(remote: Remote, response: httpx.Response) -> bytes:
     return b"".join(parts)
 
 
-def _refusal(remote: Remote, method: str, status: int, raw: bytes) -> ToolError:
+def refusal(remote: Remote, method: str, status: int, raw: bytes) -> ToolError:
     """The error that an answer with another status than 2xx stands for."""
     detail = f"{remote.title} answered {status}"
     try:

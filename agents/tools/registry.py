@@ -1,4 +1,4 @@
-"""The tools there are: functions of any app's `tools` module that the decorator has registered.
+"""The tools there are: functions of any app's `tools` module that the decorator has registered, and workspaces' own.
 
 A tool's function takes a Context and then plainly typed parameters. Its docstring is what models read of it, its name
 is the tool's. A tool that changes anything reports honestly by what it raises: ToolFailed where nothing happened and
@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
@@ -24,7 +24,7 @@ from agents.tools import schema
 from agents.tools.schema import SECRET, Signature
 from approvals.models import Risk
 from core import bridge, digest
-from core.errors import DomainError
+from core.errors import DomainError, Invalid
 
 __all__ = ["SECRET", "Context", "MaybeSent", "NotSent", "Preview", "Retry", "Risk", "ToolFailed", "ToolResult", "tool"]
 
@@ -37,6 +37,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}$")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Narrow = Callable[[UUID], Mapping[str, Sequence[str]]]
+Source = Callable[[UUID], "Mapping[str, ToolSpec]"]
+"""A workspace's own tools, by name; called for every lookup, so it remembers them."""
 
 
 class Retry(StrEnum):
@@ -49,13 +51,17 @@ class Retry(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a tool is told of its call: `key` is the idempotency key, the same in every attempt."""
+    """What a tool is told of its call: `key` is the idempotency key, the same in every attempt.
+
+    While a call is judged, `heard` gives the texts that an agent may have an address from without asking.
+    """
 
     workspace_id: UUID
     key: str
     attempt: int = 0
     person_id: UUID | None = None
     agent_id: UUID | None = None
+    heard: Callable[[], Iterable[str]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,11 @@ class ToolResult:
 
     content: str
     summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOn:
+    """The call goes on elsewhere, and whoever goes on with it stores what comes of it."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -116,7 +127,9 @@ class ToolSpec:
     """A tool. `version` changes with its name, its schema and the version that it declares.
 
     `validate` and `preview` take a context and the parameters, `narrow` takes a workspace's id and gives the values
-    that parameters can have there.
+    that parameters can have there. `risk` is the highest that a call can have; `risk_of` takes a context and the
+    parameters, and says of a call that it has less. Where `available` says no of a workspace, its models are not
+    offered the tool.
     """
 
     name: str
@@ -131,6 +144,8 @@ class ToolSpec:
     validate: Callable[..., None] | None = None
     preview: Callable[..., Preview] | None = None
     narrow: Narrow | None = None
+    risk_of: Callable[..., Risk] | None = None
+    available: Callable[[UUID], bool] | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -144,6 +159,7 @@ class ToolSpec:
 
 
 _registered: dict[str, list[ToolSpec]] = {}
+_sources: list[Source] = []
 _narrowed: dict[tuple[Narrow, UUID], tuple[float, Mapping[str, Sequence[str]]]] = {}
 
 
@@ -157,6 +173,8 @@ def tool(
     validate: Callable[..., None] | None = None,
     preview: Callable[..., Preview] | None = None,
     narrow: Narrow | None = None,
+    risk_of: Callable[..., Risk] | None = None,
+    available: Callable[[UUID], bool] | None = None,
 ) -> Callable[[F], F]:
     """Register a function, sync or async, as a tool; raises TypeError or ValueError where it cannot be one."""
 
@@ -179,6 +197,8 @@ def tool(
             validate=validate,
             preview=preview,
             narrow=narrow,
+            risk_of=risk_of,
+            available=available,
         )
         _registered.setdefault(name, []).append(spec)
         return function
@@ -186,15 +206,33 @@ def tool(
     return register
 
 
-def get(name: str) -> ToolSpec | None:
-    """The tool of this name, if there is one."""
-    found = _registered.get(name)
-    return found[0] if found else None
+def source(found: Source) -> Source:
+    """Register where workspaces have tools of their own."""
+    _sources.append(found)
+    return found
 
 
-def names() -> list[str]:
-    """The names of all tools, sorted."""
-    return sorted(_registered)
+def get(name: str, workspace_id: UUID | None = None) -> ToolSpec | None:
+    """The tool that this name means in a workspace: a function's before one of the workspace's own."""
+    if found := _registered.get(name):
+        return found[0]
+    if workspace_id is None:
+        return None
+    return next((spec for one in _sources if (spec := one(workspace_id).get(name))), None)
+
+
+def names(workspace_id: UUID | None = None) -> list[str]:
+    """The names of the tools that are functions, and of the workspace's own, sorted."""
+    own = () if workspace_id is None else (name for one in _sources for name in one(workspace_id))
+    return sorted({*_registered, *own})
+
+
+def check_names(field: str, wanted: Iterable[str], workspace_id: UUID | None, *, kept: Iterable[str] = ()) -> None:
+    """Raises Invalid where a wanted tool is none of the workspace's; those that were kept before may be gone by now."""
+    there = names(workspace_id)
+    if unknown := sorted({*wanted} - {*there} - {*kept}):
+        shown = ", ".join(there)[:1_000]
+        raise Invalid.field(field, f"there is no tool {unknown[0][:64]!r}; there is {shown}", "unknown_tool")
 
 
 def doubled() -> list[str]:
@@ -205,7 +243,8 @@ def doubled() -> list[str]:
 def offered(workspace_id: UUID, wanted: Sequence[str]) -> tuple[ToolDefinition, ...]:
     """Those of the wanted tools that exist and are switched on, as a model of this workspace is offered them."""
     off = set(ToolSetting.objects.filter(workspace_id=workspace_id, enabled=False).values_list("tool", flat=True))
-    specs = [spec for name in dict.fromkeys(wanted) if name not in off and (spec := get(name))]
+    specs = [spec for name in dict.fromkeys(wanted) if name not in off and (spec := get(name, workspace_id))]
+    specs = [spec for spec in specs if spec.available is None or spec.available(workspace_id)]
     return tuple(_definition(spec, _choices(spec.narrow, workspace_id) if spec.narrow else {}) for spec in specs)
 
 
@@ -237,6 +276,11 @@ def validate(spec: ToolSpec, arguments: Mapping[str, Any], context: Context) -> 
         spec.validate(context, **spec.signature.convert(arguments))
 
 
+def risk(spec: ToolSpec, arguments: Mapping[str, Any], context: Context) -> Risk:
+    """The risk of a call with checked arguments."""
+    return spec.risk if spec.risk_of is None else spec.risk_of(context, **spec.signature.convert(arguments))
+
+
 def preview(spec: ToolSpec, arguments: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """What a manager reads of a call, as JSON; a tool without a preview is named with its arguments' names."""
     if spec.preview is not None:
@@ -247,7 +291,7 @@ def preview(spec: ToolSpec, arguments: Mapping[str, Any], context: Context) -> d
     return _shown(msgspec.to_builtins(found))  # type: ignore[no-any-return]
 
 
-async def execute(spec: ToolSpec, arguments: Mapping[str, Any], context: Context) -> ToolResult:
+async def execute(spec: ToolSpec, arguments: Mapping[str, Any], context: Context) -> ToolResult | HandedOn:
     """Run the tool with checked arguments and give its result, bounded; raises ToolError.
 
     Anything else that comes out of it is a fault of the tool, after which nobody knows what happened. A synchronous
@@ -266,7 +310,7 @@ async def execute(spec: ToolSpec, arguments: Mapping[str, Any], context: Context
         raise
     except DomainError as refusal:
         raise ToolFailed(refusal.detail) from refusal
-    return bounded(result)
+    return result if isinstance(result, HandedOn) else bounded(result)
 
 
 def bounded(result: ToolResult) -> ToolResult:

@@ -1,14 +1,16 @@
-"""The JSON Schema of a tool's parameters, made from its signature, and arguments held against it."""
+"""The JSON Schema of a tool's parameters, made from its signature or given, and arguments held against it."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from itertools import islice
+from typing import Any, Protocol, get_type_hints
 
 import msgspec
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
+from agents.tools import foreign
 from core import digest
 from core.errors import FieldError, Invalid
 
@@ -16,9 +18,11 @@ SECRET = msgspec.Meta(extra_json_schema={"writeOnly": True})
 """In an `Annotated` parameter: its value is a secret, which no log, page or audit row may show."""
 
 MOST_ERRORS = 10
+MOST_FOUND = 100  # errors of which the first ones are told
 LARGEST = 100_000  # bytes of one call's arguments
 MOST_CHOICES = 100  # names that a schema lists
 LONGEST_NAME = 60
+LONGEST_VALUE = 300
 _WORDS = {
     "type": "must be of type {}",
     "enum": "must be one of {}",
@@ -36,17 +40,26 @@ _WORDS = {
 }
 
 
+class Checks(Protocol):
+    """What tells of arguments where they do not fit."""
+
+    def iter_errors(self, arguments: Any, /) -> Iterable[ValidationError]:
+        """The errors."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a tool takes: as a JSON Schema for models, and as a type that arguments are converted to."""
+    """What a tool takes: as a JSON Schema for models, and as a type that arguments are converted to, if it has one."""
 
     parameters: dict[str, Any]
     secrets: frozenset[str]
-    validator: Draft202012Validator
-    type: type[msgspec.Struct]
+    validator: Checks
+    type: type[msgspec.Struct] | None
 
     def convert(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Checked arguments as the function takes them: whole numbers as int, defaults filled in."""
+        if self.type is None:
+            return dict(arguments)
         return msgspec.structs.asdict(msgspec.convert(arguments, self.type, strict=False))
 
     def check(self, arguments: Any) -> dict[str, Any]:
@@ -57,8 +70,10 @@ class Signature:
             )
         if len(digest.canonical(arguments)) > LARGEST:
             raise Invalid(f"The arguments are over {LARGEST:,} bytes.")
-        errors = [one for found in self.validator.iter_errors(arguments) for one in _told(found, arguments)]
-        errors += [FieldError(path, "invalid", "must not contain NUL") for path in _with_nul(arguments)]
+        found = islice(self.validator.iter_errors(arguments), MOST_FOUND)
+        errors = list(dict.fromkeys(told for one in found for told in _told(one, arguments)))
+        with_nul = [path for path in _with_nul(arguments) if path or not errors]
+        errors += [FieldError(path, "invalid", "must not contain NUL") for path in with_nul]
         if errors:
             errors = sorted(errors, key=lambda one: one.field)[:MOST_ERRORS]
             raise Invalid(" ".join(f"{one.field or 'arguments'}: {one.message}." for one in errors), errors=errors)
@@ -87,6 +102,20 @@ def of(function: Callable[..., Any]) -> Signature:
     Draft202012Validator.check_schema(parameters)
     secrets = frozenset(name for name, one in properties.items() if one.get("writeOnly"))
     return Signature(parameters, secrets, Draft202012Validator(parameters), struct)
+
+
+def given(parameters: dict[str, Any]) -> Signature:
+    """The signature of a tool whose JSON Schema comes from outside; arguments stay as they are. Raises Invalid."""
+    told, validator = foreign.read(parameters)
+    secrets = {name for name, one in told["properties"].items() if _hides(one)}
+    return Signature(told, frozenset(secrets), validator, None)
+
+
+def _hides(one: Any) -> bool:
+    """Whether a schema, or any in it, says that its value is a secret."""
+    if isinstance(one, list):
+        return any(map(_hides, one))
+    return isinstance(one, dict) and (one.get("writeOnly") is True or any(map(_hides, one.values())))
 
 
 def narrowed(parameters: dict[str, Any], choices: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -118,25 +147,26 @@ def _told(found: ValidationError, arguments: dict[str, Any]) -> Iterator[FieldEr
             missing = (name for name in found.validator_value if name not in arguments)
             yield from (FieldError(name, "required", "is missing") for name in missing)
         case "additionalProperties" if not found.absolute_path:
-            known = found.schema["properties"]
+            known = found.schema.get("properties", {})
             for name in (name for name in arguments if name not in known):
                 shown = "".join(c if c.isprintable() else "?" for c in name[:LONGEST_NAME])
                 yield FieldError(shown, "unknown", "is not a parameter of this tool")
         case _:
             cause = best_match([found]) or found
             words = _WORDS.get(str(cause.validator), f"does not fit the tool's schema ({cause.validator})")
-            path = ".".join(str(part) for part in found.absolute_path)
+            path = ".".join(str(part)[:LONGEST_NAME] for part in found.absolute_path)
             yield FieldError(path, "invalid", words.format(_listed(cause.validator_value)))
 
 
 def _listed(value: Any) -> str:
     if not isinstance(value, list):
-        return str(value)
-    return ", ".join(str(one["type"]) if isinstance(one, dict) and "type" in one else str(one) for one in value)
+        return str(value)[:LONGEST_VALUE]
+    shown = (str(one["type"]) if isinstance(one, dict) and "type" in one else str(one) for one in value)
+    return ", ".join(shown)[:LONGEST_VALUE]
 
 
 def _with_nul(value: Any, path: str = "") -> Iterator[str]:
-    """The paths of texts with a NUL, which the database does not keep."""
+    """The paths of texts and names with a NUL, which the database does not keep."""
     if isinstance(value, str):
         if "\x00" in value:
             yield path
@@ -147,4 +177,7 @@ def _with_nul(value: Any, path: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         inner = enumerate(value)
     for key, one in inner:
+        if isinstance(key, str) and "\x00" in key:
+            yield path
+            continue
         yield from _with_nul(one, f"{path}.{key}" if path else str(key))

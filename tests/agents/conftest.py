@@ -13,7 +13,10 @@ from agents import brain
 from agents.providers.base import ChatMessage, ChatRequest, ProviderSpec, ToolDefinition
 from agents.tools import http, registry
 from agents.tools.registry import Context, ToolResult
-from tests.servers import openai_server
+from tests.servers import anthropic_server, google_server, ollama_server, openai_server
+from tests.servers.anthropic_server import AnthropicServer
+from tests.servers.google_server import GoogleServer
+from tests.servers.ollama_server import OllamaServer
 from tests.servers.openai_server import OpenAIServer
 from tests.servers.threads import bridged
 
@@ -27,6 +30,40 @@ def server() -> Iterator[OpenAIServer]:
 @pytest.fixture
 def spec(server: OpenAIServer) -> ProviderSpec:
     return ProviderSpec("openai", "openai", server.base_url, "sk-test-secret-0123456789")
+
+
+@pytest.fixture
+def anthropic() -> Iterator[AnthropicServer]:
+    with anthropic_server.running(["claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"]) as server:
+        yield server
+
+
+@pytest.fixture
+def claude(anthropic: AnthropicServer) -> ProviderSpec:
+    return ProviderSpec("claude", "anthropic", anthropic.base_url, anthropic_server.KEY)
+
+
+@pytest.fixture
+def ollama() -> Iterator[OllamaServer]:
+    with ollama_server.running(["plain:latest", "think:8b"]) as server:
+        yield server
+
+
+@pytest.fixture
+def llama(ollama: OllamaServer) -> ProviderSpec:
+    return ProviderSpec("ollama", "ollama", ollama.base_url)
+
+
+@pytest.fixture
+def google() -> Iterator[GoogleServer]:
+    listed = ["gemini-2.5-flash", "embed", "gemini-2.5-pro", "aqa", "gemma-3-27b-it"]
+    with google_server.running(listed) as server:
+        yield server
+
+
+@pytest.fixture
+def gemini(google: GoogleServer) -> ProviderSpec:
+    return ProviderSpec("gemini", "google", google.base_url, google_server.KEY)
 
 
 @pytest.fixture

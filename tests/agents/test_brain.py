@@ -8,7 +8,7 @@ import pytest
 
 from agents import brain, environment, listings
 from agents.models import Provider
-from agents.providers import profiles
+from agents.providers import prices
 from agents.providers.base import UnknownModel
 from tests.servers import openai_scripts, openai_server
 
@@ -199,19 +199,20 @@ def test_models_are_listed_with_what_is_known_of_them(workspace, upstream):
 
 
 def test_prices_hold_where_the_makers_sell():
-    assert profiles.cost("https://api.openai.com/v1", "gpt-4o", 1_000_000, 100_000) == 3.5
-    assert profiles.cost("https://proxy.example/v1", "gpt-4o", 1_000_000, 100_000) is None
-    assert profiles.cost("https://api.openai.com/v1", "gpt-99", 1, 1) is None
+    assert prices.cost("https://api.openai.com/v1", "gpt-4o", 1_000_000, 100_000) == 3.5
+    assert prices.cost("https://proxy.example/v1", "gpt-4o", 1_000_000, 100_000) is None
+    assert prices.cost("https://api.openai.com/v1", "gpt-99", 1, 1) is None
 
 
 @pytest.mark.parametrize(
     ("host", "url"),
     [
-        ("localhost", "http://localhost:11434/v1"),
-        ("0.0.0.0", "http://127.0.0.1:11434/v1"),
-        ("gpu.lan:8080", "http://gpu.lan:8080/v1"),
-        ("https://gpu.lan", "https://gpu.lan:443/v1"),
-        ("http://[::1]:11434/", "http://[::1]:11434/v1"),
+        ("localhost", "http://localhost:11434"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("gpu.lan:8080", "http://gpu.lan:8080"),
+        ("http://gpu.lan:8080/v1", "http://gpu.lan:8080"),
+        ("https://gpu.lan", "https://gpu.lan:443"),
+        ("http://[::1]:11434/", "http://[::1]:11434"),
         ("gpu.lan:port", "http://gpu.lan:port"),
         ("http://[::1", "http://[::1"),
     ],
@@ -227,9 +228,9 @@ def test_an_address_that_is_none_is_no_brain(workspace, settings, url):
         brain.choose(workspace, asked=None)
 
 
-def test_a_listed_latest_answers_to_its_short_name(workspace, server, settings):
-    server.models = ["llama3.2:latest"]
-    settings.OLLAMA_HOST = server.base_url.removesuffix("/v1")
+def test_a_listed_latest_answers_to_its_short_name(workspace, ollama, settings):
+    ollama.models = ["llama3.2:latest"]
+    settings.OLLAMA_HOST = ollama.base_url
     assert brain.choose(workspace, asked="llama3.2").model == "llama3.2"
     with pytest.raises(UnknownModel):
         brain.choose(workspace, asked="llama4")

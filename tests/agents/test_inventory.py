@@ -116,6 +116,12 @@ def test_an_answer_without_words_is_a_success(server, connected):
     assert call("service_restart", connected(), service="web").summary == "web: restarted (Service inventory)."
 
 
+def test_a_token_that_an_answer_repeats_is_not_told(server, connected):
+    server.services["web"] = {**server.services["web"], "version": f"Bearer {TOKEN}"}
+    result = call("service_status", connected(), service="web")
+    assert json.loads(result.content)["services"][0]["version"] == "Bearer [key]"
+
+
 def test_words_of_a_refusal_are_told_without_the_token(server, connected):
     server.fault = Fault.REFUSED
     with pytest.raises(ToolFailed) as caught:

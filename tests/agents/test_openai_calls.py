@@ -196,13 +196,13 @@ async def test_a_turn_with_a_call_is_not_sent_again(spec, server):
     assert len(server.chats) == 1
 
 
-async def test_a_call_that_was_yielded_counts_as_spoken(monkeypatch):
+async def test_a_call_that_was_yielded_counts_as_spoken(monkeypatch, spec):
     class Failing:
         async def stream(self, request):
             yield ToolCall("a", "service_restart", {})
             raise StreamCut("cut")
 
     monkeypatch.setattr(loop, "provider_for", lambda spec: Failing())
-    heard, error = await hear_out(loop.turn(None, ask("m", tools=TOOLS)), StreamCut)
+    heard, error = await hear_out(loop.turn(spec, ask("m", tools=TOOLS)), StreamCut)
     assert not error.before_first_token
     assert heard == [ToolCall("a", "service_restart", {})]

@@ -202,7 +202,7 @@ def test_the_api_refuses_who_may_not(agent, member, manager, stranger, other_wor
 @pytest.mark.parametrize(
     "body",
     [{}, {"autonomy": "almighty"}, {"autonomy": None}, {"enabled": "false"}, {"enabled": 0}, {"enabled": None},
-     {"autonomy": "observer", "slug": "x"}, {"tools": []}],
+     {"autonomy": "observer", "slug": "x"}, {"tools": 5}],
 )  # fmt: skip
 def test_the_api_refuses_what_is_no_change_of_an_agent(agent, owner, patch, body):
     answer = patch(owner, agent.pk, **body)

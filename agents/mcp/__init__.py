@@ -1,0 +1,1 @@
+"""MCP: sessions with servers, by the official SDK over transports that are bounded and guarded."""

@@ -1,0 +1,201 @@
+"""Conversations with MCP servers: what tools a server has, and a call of one whose definition is as it was accepted.
+
+Each has a session of its own, so that nothing of one workspace, run or failure is there for the next.
+"""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import mcp_types as types
+import msgspec
+from django.conf import settings
+from mcp.client.session import ClientSession
+from mcp.shared.exceptions import MCPError
+
+from agents.mcp import transports
+from agents.models import McpServer
+from agents.models.mcp import McpTransport
+from agents.tools import outside
+from agents.tools.registry import MaybeSent, NotSent, ToolError, ToolFailed, ToolResult
+from core import digest, guarded
+from core.errors import DomainError
+
+LIST_SECONDS = 20.0
+CALL_SECONDS = 60.0
+MOST_PAGES = 10
+MOST_TOOLS = 200
+MOST_SESSIONS = 16  # at once in a process
+MOST_CONTENT = 100_000
+REFUSED = (types.INVALID_REQUEST, types.METHOD_NOT_FOUND, types.INVALID_PARAMS, types.PARSE_ERROR)
+FAILURES = (MCPError, TimeoutError, OSError, ValueError, RuntimeError, ExceptionGroup, httpx2.HTTPError)
+
+_free = threading.BoundedSemaphore(MOST_SESSIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a server is, and what is sent to it."""
+
+    name: str
+    transport: str
+    url: str = ""
+    command: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def reach(server: McpServer) -> Reach:
+    """Where a server is; raises ToolFailed where the operator names its program no more."""
+    secrets = msgspec.json.decode(str(server.secrets) or "{}")
+    if server.transport == McpTransport.HTTP:
+        return Reach(server.name, server.transport, server.url, (), secrets)
+    known = settings.MCP_STDIO_SERVERS.get(server.program)
+    if known is None:
+        raise ToolFailed(f"The operator names no program {server.program} in MCP_STDIO_SERVERS.")
+    secrets = {name: value for name, value in secrets.items() if name in known["env"]}
+    return Reach(server.name, server.transport, "", tuple(known["command"]), secrets)
+
+
+class Changed(ToolFailed):
+    """The tool is not as it was accepted; `found` is what the server has now."""
+
+    def __init__(self, found: list[dict[str, Any]]) -> None:
+        super().__init__("The server changed the tool since it was accepted. A manager accepts it anew, or not.")
+        self.found = found
+
+
+class _Progress:
+    """How far a conversation came: whether the call can have reached the server."""
+
+    sent = False
+
+
+def definition(tool: types.Tool) -> dict[str, Any]:
+    """What a server says of a tool, as it is pinned."""
+    hints = tool.annotations.model_dump(by_alias=True, exclude_none=True) if tool.annotations else {}
+    title = tool.title or hints.get("title") or ""
+    return {
+        "name": tool.name,
+        "title": title,
+        "description": tool.description or "",
+        "parameters": tool.input_schema,
+        "annotations": hints,
+    }
+
+
+def hash_of(said: Mapping[str, Any]) -> str:
+    """The hash of a definition."""
+    return hashlib.sha256(digest.canonical(dict(said))).hexdigest()
+
+
+async def tools(where: Reach) -> list[dict[str, Any]]:
+    """The definitions of a server's tools; raises ToolError."""
+    async with _conversation(where, LIST_SECONDS, _Progress()) as session:
+        return await _listed(session)
+
+
+async def call(where: Reach, tool: str, pinned: str, arguments: dict[str, Any], key: str) -> ToolResult:
+    """What a tool says; raises Changed where its definition is not the pinned one, and other ToolErrors."""
+    progress = _Progress()
+    async with _conversation(where, CALL_SECONDS, progress) as session:
+        found = await _listed(session)
+        if not any(one["name"] == tool and hash_of(one) == pinned for one in found):
+            raise Changed(found)
+        params = types.CallToolRequestParams.model_validate(
+            {"name": tool, "arguments": arguments, "_meta": {"countersign/idempotency-key": key}}
+        )
+        progress.sent = True
+        # Not by call_tool(), which would hold the answer against a schema that the server wrote, without bounds.
+        result = await session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
+    said = outside.redacted(_text(result).encode("utf-8", "replace"), where.secrets.values()).decode()
+    if result.is_error:
+        raise ToolFailed(outside.marked(f"Error of {tool} at the MCP server {where.name}", text=said[:2_000]))
+    return ToolResult(
+        outside.marked(f"Answer of {tool} at the MCP server {where.name}", text=said), f"{where.name}: {tool} answered"
+    )
+
+
+async def _listed(session: ClientSession) -> list[dict[str, Any]]:
+    found: list[types.Tool] = []
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        page = await session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
+        found += page.tools
+        cursor = page.next_cursor
+        if len(found) > MOST_TOOLS:
+            break
+        if not cursor:
+            return [definition(one) for one in found]
+    raise ToolFailed(f"The server has more than {MOST_TOOLS} tools, or its list has no end.")
+
+
+@asynccontextmanager
+async def _conversation(where: Reach, seconds: float, progress: _Progress) -> AsyncGenerator[ClientSession]:
+    """An initialised session; what goes wrong in it is told as a ToolError that says what may have happened.
+
+    The server is offered nothing: it may not sample, elicit or ask for roots.
+    """
+    if not _free.acquire(blocking=False):
+        raise NotSent(f"There are {MOST_SESSIONS} conversations with MCP servers already.")
+    guard = transports.Guarded(seconds)
+    try:
+        streams = (
+            transports.stdio(where.command, where.secrets)
+            if where.transport == McpTransport.STDIO
+            else transports.http(where.url, where.secrets, guard)
+        )
+        async with asyncio.timeout(seconds), streams as (heard, said), ClientSession(heard, said) as session:
+            await session.initialize()
+            yield session
+    except BaseException as error:
+        told = _told(where, error, guard, progress)
+        if told is None:
+            raise
+        raise told from None
+    finally:
+        _free.release()
+
+
+def _told(where: Reach, error: BaseException, guard: transports.Guarded, progress: _Progress) -> ToolError | None:
+    """A failure in our words; None for what is none of a server's: a fault of ours, or that we were cancelled."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, ToolError):
+        return error
+    if not isinstance(error, FAILURES):
+        return None
+    reason = _reason(error, guard.failure)
+    if isinstance(guard.failure, guarded.UrlRefused):
+        return ToolFailed(f"The MCP server {where.name} cannot be asked. {reason}")
+    if progress.sent and isinstance(error, MCPError) and error.code in REFUSED:
+        return ToolFailed(f"The MCP server {where.name} refuses the call. {reason}")
+    kind = MaybeSent if progress.sent and not isinstance(guard.failure, guarded.NotConnected) else NotSent
+    return kind(f"The MCP server {where.name} does not answer as it should. {reason}")
+
+
+def _reason(error: BaseException, failure: DomainError | None) -> str:
+    if failure is not None:
+        return failure.detail
+    if isinstance(error, MCPError):
+        return outside.line(f"It says: {error.message}", 200)
+    if isinstance(error, TimeoutError):
+        return "It took too long."
+    return "It could not be started." if isinstance(error, OSError) else "It broke the protocol."
+
+
+def _text(result: types.CallToolResult) -> str:
+    """The texts of a result; of everything else, that it is there."""
+    parts = []
+    for one in result.content:
+        if isinstance(one, types.TextContent):
+            parts.append(outside.plain(one.text[:MOST_CONTENT]))
+        else:
+            parts.append(f"[{outside.line(one.type, 40)}: left out]")
+    if not parts and result.structured_content is not None:
+        parts.append(msgspec.json.encode(result.structured_content).decode())
+    return "\n".join(parts)[:MOST_CONTENT]
