@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_BIG = 4401, 4403, 4404, 1009
 AGAIN_SECONDS = 0.5
 PROTOCOL = "countersign"
-FRAME_LIMIT = 1_000_000
+FRAME_LIMIT = settings.BODY_LIMIT_IMAGES
 BEGINNINGS = (RunStarted, RunRestarted)
 
 

@@ -28,6 +28,7 @@ STANDS = {
     ActionState.WAITING: "It waits for a decision.",
     ActionState.READY: "It runs next, unless a kill switch or the last check holds it.",
     ActionState.EXECUTING: "It runs now.",
+    ActionState.DELEGATED: "Another agent works on it; what that one wants to do is asked about by itself.",
     ActionState.SUCCEEDED: "It ran and succeeded.",
     ActionState.FAILED: "It failed.",
     ActionState.UNKNOWN: "It may have run: nobody knows, until a manager has looked and says so.",
@@ -103,6 +104,7 @@ class ToolCalls:
                     person=people.get(person_id, Person(person_id, "", "")) if person_id else None,
                     run_id=action.run_id,
                     session_id=action.conversation_id,
+                    autonomy=action.agent.autonomy,
                     allowed=frozenset(),
                 )
                 call = gate.call_of(origin, action.tool, action.risk, action.arguments)
@@ -147,6 +149,9 @@ def _action(approval: Approval) -> Action:
 
 
 def _call(action: Action) -> Call:
-    spec = registry.get(action.tool)
-    risk = spec.risk if spec else action.risk
-    return gate.call_of(gate.origin_of_action(action), action.tool, risk, action.arguments)
+    spec = registry.get(action.tool, action.workspace_id)
+    origin = gate.origin_of_action(action)
+    risk: str = spec.risk if spec else action.risk
+    if spec is not None and spec.version == action.tool_version:  # else its arguments may be another's
+        risk = registry.risk(spec, action.arguments, gate.context_of(origin, action.pk))
+    return gate.call_of(origin, action.tool, risk, action.arguments)

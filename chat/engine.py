@@ -30,8 +30,8 @@ from chat.eventlog import CONTROL, SETTLED
 from chat.executor import Executor
 from chat.models import RunState
 from chat.runner import Runner, ending
-from chat.services import leases
-from chat.services.leases import Outcome
+from chat.services import finishing, leases, runs
+from chat.services.finishing import Outcome
 from chat.writer import Writer
 from core import bridge, outbound, queue, valkey
 
@@ -111,6 +111,7 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await eventlog.feed.stop()
         await self._writer.stop()
         await outbound.close()
 
@@ -140,7 +141,7 @@ class Engine:
         self._bell.clear()
         if len(self.runners) >= BUSY:
             await asyncio.sleep(PACE)
-        limit = min(BATCH, settings.RUN_CAPACITY - len(self.runners))
+        limit = min(BATCH, settings.RUN_CAPACITY - self._working())
         async with self._claiming:
             if limit > 0 and not self._draining:
                 claims = await bridge.in_thread(answer_bell, self.name, limit, self._sated())
@@ -148,12 +149,16 @@ class Engine:
                 if len(claims) == limit:
                     self._bell.set()
 
+    def _working(self) -> int:
+        """How many runs take a place; those that only listen to others leave it to them."""
+        return sum(not runner.listens for runner in self.runners.values())
+
     def _sated(self) -> list[UUID]:
         """The people who have half of this worker's places: what is left is for the others."""
         share = settings.RUN_CAPACITY // 2
         if len(self.runners) < share:
             return []
-        counts = Counter(runner.claim.user_id for runner in self.runners.values())
+        counts = Counter(runner.claim.user_id for runner in self.runners.values() if not runner.listens)
         return [user_id for user_id, count in counts.items() if user_id and count >= share]
 
     def _take(self, claims: list[leases.Claim]) -> None:
@@ -217,7 +222,7 @@ class Engine:
         """Every few seconds: what no bell told of, what a dead worker left, and what died too often."""
         await asyncio.sleep(settings.RUN_SWEEP_SECONDS * random.uniform(0.75, 1.25))
         self._bell.set()
-        room = settings.RUN_CAPACITY - len(self.runners)
+        room = settings.RUN_CAPACITY - self._working()
         async with self._claiming:
             if self._draining or room <= 0:
                 return
@@ -226,6 +231,7 @@ class Engine:
                 await bridge.in_thread(leases.claim, self.name, limit=limit, held=held, sated=sated, lapsed=True)
             )
         await self._bury()
+        await bridge.in_thread(runs.stop_below)
         await self.executor.sweep()
         await bridge.in_thread(sweep_approvals)
         self._post.set()
@@ -253,11 +259,11 @@ class Engine:
         await delivery.deliver_due()
 
     async def _bury(self) -> None:
-        dead = await bridge.in_thread(leases.buried)
+        dead = await bridge.in_thread(finishing.buried)
         if not dead:
             return
         async with self._storing:
-            stored = await bridge.in_thread(leases.finish, dead, lapsed=True)
+            stored = await bridge.in_thread(finishing.finish, dead, lapsed=True)
         for outcome in dead:
             if outcome.run_id in stored:
                 grave = self._writer.open(outcome.run_id, outcome.conversation_id, outcome.attempt, outcome.seq - 1)
@@ -311,7 +317,7 @@ def sweep_approvals() -> None:
 def store(outcomes: list[Outcome]) -> dict[UUID, datetime | None]:
     """Store outcomes together; one that the database refuses spoils no other, and its run ends as failed."""
     try:
-        return leases.finish(outcomes)
+        return finishing.finish(outcomes)
     except (DataError, IntegrityError):
         if len(outcomes) > 1:
             return {run_id: at for outcome in outcomes for run_id, at in store([outcome]).items()}
@@ -323,7 +329,7 @@ def store(outcomes: list[Outcome]) -> dict[UUID, datetime | None]:
         error_code="internal_error",
         error_message="The answer could not be stored by a fault of ours.",
     )
-    leases.finish([broken])
+    finishing.finish([broken])
     return {}
 
 

@@ -102,7 +102,8 @@ def append(batch: Batch) -> None:
 
 def tell_cancelled(run: Run, *, seq: int, by: str) -> None:
     """Tell the watchers of a run that ended in line, before any worker took it."""
-    event = RunCancelled(message_id=str(run.answer_id) if run.answer_id else None, text=run.said, by=by)
+    answer = str(run.answer_id) if run.answer_id else None
+    event = RunCancelled(message_id=answer, text=run.said, by=by, provider=run.provider, model=run.model)
     append(Batch(str(run.pk), str(run.conversation_id), seq, [event]))
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from agents.tools import registry
-from agents.tools.registry import MaybeSent, NotSent, ToolFailed, ToolResult
+from agents.tools.registry import HandedOn, MaybeSent, NotSent, ToolFailed, ToolResult
 from chat import bells
 from chat.services import execution
 from chat.services.execution import Execution, Outcome
@@ -89,7 +89,8 @@ class Executor:
             faults.reach("action.claimed")
             outcome = await call(one, until)
             faults.reach("action.sent")
-            await self._settle(one, outcome)
+            if outcome is not None:
+                await self._settle(one, outcome)
         finally:
             del self.held[one.action_id]  # what could not be stored lapses with its lease
         if len(self.held) == settings.ACTION_CAPACITY - 1:
@@ -107,9 +108,12 @@ class Executor:
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-async def call(one: Execution, until: float) -> Outcome:
-    """Call the tool, unless it is later than `until` by then; whatever it does, what came of it is told."""
-    spec = registry.get(one.tool)
+async def call(one: Execution, until: float) -> Outcome | None:
+    """Call the tool, unless it is later than `until` by then; whatever it does, what came of it is told.
+
+    None where the call was handed on to whoever settles it.
+    """
+    spec = registry.get(one.tool, one.context.workspace_id)
     if spec is None:
         return Outcome(False, "There is no such tool.", "no such tool", "unknown_tool", "no")
     faults.reach("action.before_send")
@@ -130,7 +134,7 @@ async def call(one: Execution, until: float) -> Outcome:
     except Exception:
         log.exception("a tool broke", extra={"tool": one.tool, "action_id": str(one.action_id)})
         return Outcome(False, "The tool broke off by a fault of its own.", "the tool broke", "tool_broke", "perhaps")
-    return Outcome(True, result.content, result.summary)
+    return None if isinstance(result, HandedOn) else Outcome(True, result.content, result.summary)
 
 
 def _failure(error: DomainError, what: str, code: str, sent: str) -> Outcome:

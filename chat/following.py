@@ -31,7 +31,7 @@ from agents.events import (
 )
 from chat.eventlog import Batch, Watch, decode, feed, key
 from chat.models import ENDED, RunState
-from chat.services import runs
+from chat.services import standings
 from core import bridge, valkey
 
 log = logging.getLogger(__name__)
@@ -88,17 +88,20 @@ class Patience:
     """How long a reader of a run that waits for people stays: a pure object.
 
     What says that the run waits ends the stream, and so is held back until then; it is dropped when the run goes on.
+    With no seconds at all it is told at once, each time that it is found to be so, and ends nothing.
     """
 
     __slots__ = ("_seconds", "until", "waits")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self.waits: RunWaiting | None = None
         self.until = math.inf
 
     def sift(self, news: list[Numbered], now: float) -> list[Numbered]:
         """The news, without what is held back."""
+        if self._seconds is None:
+            return news
         for _, event in news:
             if isinstance(event, RunWaiting):
                 self.until = now + self._seconds if self.waits is None else self.until
@@ -109,12 +112,13 @@ class Patience:
 
 
 async def follow(
-    run_id: str, *, after: int = 0, watch: Watch | None = None, idle: float | None = None, wait: float = 0
+    run_id: str, *, after: int = 0, watch: Watch | None = None, idle: float | None = None, wait: float | None = 0
 ) -> AsyncGenerator[list[Numbered]]:
     """The run's events after the number `after`, replayed and then live, up to the one that ends the stream.
 
     An empty list comes after each `idle` seconds of silence. A `watch` taken before the run was committed saves the
-    replay. Where the run waits for approval the stream goes on for up to `wait` seconds and ends by saying so.
+    replay. Where the run waits for approval the stream goes on for up to `wait` seconds and ends by saying so; where
+    `wait` is None it says so and goes on.
     """
     feed.start()
     watched = watch or feed.watch(run_id)
@@ -165,7 +169,7 @@ async def _replay(run_id: str, place: Place, *, waits: bool) -> list[Numbered]:
     if news and not place.missing:
         return news
     try:
-        stands = await bridge.in_thread(runs.standing, run_id)
+        stands = await bridge.in_thread(standings.standing, run_id)
     except DbError as error:
         log.warning("a run cannot be looked up; it is tried again", extra={"run_id": run_id, "error": str(error)})
         place.missing = True
@@ -199,7 +203,7 @@ async def _from_log(run_id: str, place: Place) -> list[Numbered]:
     return news
 
 
-def _from_database(stands: runs.Standing | None, place: Place, *, waits: bool) -> list[Numbered]:
+def _from_database(stands: standings.Standing | None, place: Place, *, waits: bool) -> list[Numbered]:
     """A snapshot where the reader lacks something that is stored, and what the run ended with or waits for."""
     if stands is None:
         return [(place.last + 1, RunFailed("deleted", "The run was deleted.", False))]
@@ -214,17 +218,18 @@ def _from_database(stands: runs.Standing | None, place: Place, *, waits: bool) -
         place.last, place.missing = covered, False
         news += [(covered, asked.event) for asked in stands.waits_for]
     if stands.state == RunState.WAITING_APPROVAL and not waits:
-        news.append((place.last, RunWaiting([str(asked.approval_id) for asked in stands.waits_for], stands.text)))
+        asked_for = [str(asked.approval_id) for asked in stands.waits_for]
+        news.append((place.last, RunWaiting(asked_for, stands.text, stands.provider, stands.model)))
     if ended:
         place.missing = False
         news.append((stands.seq, _terminal(stands)))
     return news
 
 
-def _terminal(stands: runs.Standing) -> Event:
+def _terminal(stands: standings.Standing) -> Event:
     """The event that ended a run, told from its row."""
     if stands.state == RunState.COMPLETED:
-        return RunCompleted(stands.message_id or "", stands.text)
+        return RunCompleted(stands.message_id or "", stands.text, stands.provider, stands.model)
     if stands.state == RunState.CANCELLED:
-        return RunCancelled(stands.message_id, stands.text)
-    return RunFailed(stands.error_code, stands.error_message, runs.retryable(stands.error_code))
+        return RunCancelled(stands.message_id, stands.text, provider=stands.provider, model=stands.model)
+    return RunFailed(stands.error_code, stands.error_message, standings.retryable(stands.error_code))

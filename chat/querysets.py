@@ -11,15 +11,15 @@ from accounts.models import Role
 
 if TYPE_CHECKING:
     from accounts.models import Actor
-    from chat.models import Action, Conversation, Message, Run
+    from chat.models import Action, Attachment, Conversation, Message, Run
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     """Conversations."""
 
     def visible_to(self, actor: Actor) -> ConversationQuerySet:
-        """The caller's own conversations, in the workspace that they act in."""
-        return self.filter(workspace=actor.workspace, user=actor.user)
+        """The caller's own conversations, in the workspace that they act in; none that is below another."""
+        return self.filter(workspace=actor.workspace, user=actor.user, parent=None)
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
@@ -27,6 +27,14 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def visible_to(self, actor: Actor) -> MessageQuerySet:
         """The messages of the caller's own conversations."""
+        return self.filter(workspace=actor.workspace, conversation__user=actor.user)
+
+
+class AttachmentQuerySet(models.QuerySet["Attachment"]):
+    """Images of messages."""
+
+    def visible_to(self, actor: Actor) -> AttachmentQuerySet:
+        """Those of the caller's own conversations."""
         return self.filter(workspace=actor.workspace, conversation__user=actor.user)
 
 

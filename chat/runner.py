@@ -9,12 +9,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
+import msgspec
 from django.conf import settings
 from django.db import Error as DbError
 
-from agents import brain, loop
 from agents.events import (
     ApprovalRequested,
     Event,
@@ -34,13 +34,16 @@ from agents.events import (
     added,
     usage_json,
 )
-from agents.providers.base import ChatRequest, ProviderSpec, ToolCall, ToolDefinition
+from agents.providers.base import Kept, ToolCall, ToolDefinition
 from agents.tools import registry
-from chat import transcript
+from chat import limits, transcript
+from chat.answering import Answerer
 from chat.models import Action, ActionState, RunState
-from chat.services import actions, proposing, runs
-from chat.services.leases import Checkpoint, Claim, Outcome
+from chat.services import actions, families, proposing, standings
+from chat.services.finishing import Outcome
+from chat.services.leases import Checkpoint, Claim
 from chat.services.proposing import Step
+from chat.teamwork import Teamwork
 from chat.writer import RunLog, Writer
 from core import bridge
 from core.errors import DomainError
@@ -48,35 +51,8 @@ from core.errors import DomainError
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+ASK_AGENT = "ask_agent"
 LOOK_AGAIN_SECONDS = 1.0  # a run that waits for its actions looks by itself, should nobody tell it
-
-
-class StepLimit(DomainError):
-    """The run called tools over and over."""
-
-    code: ClassVar[str] = "step_limit"
-    title = "The run took too many steps"
-
-
-class TokenLimit(DomainError):
-    """The run used up its tokens."""
-
-    code = "token_limit"
-    title = "The run used too many tokens"
-
-
-class CostLimit(DomainError):
-    """The run used up its money."""
-
-    code = "cost_limit"
-    title = "The run cost too much"
-
-
-class WallLimit(DomainError):
-    """The run used up its time."""
-
-    code = "wall_limit"
-    title = "The run took too long"
 
 
 class Runner:
@@ -87,6 +63,7 @@ class Runner:
         self.log: RunLog = writer.open(claim.run_id, claim.conversation_id, claim.attempt, claim.seq)
         self.log.fenced = self.abandon
         self._writer = writer
+        self._answerer = Answerer(claim)
         self._task: asyncio.Task[None] | None = None
         self._usage = Usage(**claim.usage) if claim.usage else None
         self._steps = claim.steps
@@ -96,6 +73,7 @@ class Runner:
         self._stopping = claim.cancelled
         self._abandoned = False
         self._begun = False
+        self.listens = claim.team is not None  # to others that work for it: it takes no place from them
 
     def start(self, done: Callable[["Runner", Outcome | None], None]) -> None:
         """Begin; `done` is told the outcome, or None where the run is no longer this worker's."""
@@ -151,18 +129,36 @@ class Runner:
         if self._stopping:
             return self._outcome(RunState.CANCELLED)
         self._open()
-        spec = await bridge.in_thread(brain.spec, claim.workspace_id, claim.provider)
+        if claim.team is not None:
+            return await self._answer_as_team()
         tools = await bridge.in_slow_thread(registry.offered, claim.workspace_id, claim.tools) if claim.tools else ()
         open_calls = transcript.open_calls(claim.parts)
         if open_calls and not await self._take_results(open_calls):
             return None
         while True:
-            self._check_limits()
-            calls = await self._turn(spec, tools)
+            limits.check(self._steps, await self._taken(), self._deadline)
+            calls = await self._turn(tools)
             if not calls:
                 return self._outcome(RunState.COMPLETED)
             if not await self._act(calls):
                 return None
+
+    async def _answer_as_team(self) -> Outcome | None:
+        """Let a team's members answer; None where they wait for people now, or another worker has the run."""
+        team = Teamwork(self.claim, self.log, self._undisturbed, self._deadline)
+        try:
+            whole = await team.work()
+        finally:
+            self._usage = team.usage
+        return self._outcome(RunState.COMPLETED) if whole else None
+
+    async def _taken(self) -> Usage | None:
+        """What this run took, with all the others of which it is one."""
+        claim = self.claim
+        if claim.root_id is None and ASK_AGENT not in claim.tools:
+            return self._usage
+        others = await bridge.in_thread(families.taken, claim.root_id or claim.run_id, but=claim.run_id)
+        return added(self._usage, others) if others else self._usage
 
     def _open(self) -> None:
         """Say that the run begins, begins anew, or goes on where it waited."""
@@ -178,17 +174,17 @@ class Runner:
             said, thought = transcript.text(claim.parts), transcript.text(claim.parts, "reasoning")
             self.log.append(Snapshot(claim.attempt, said, thought))
 
-    async def _turn(self, spec: ProviderSpec, tools: tuple[ToolDefinition, ...]) -> list[ToolCall]:
+    async def _turn(self, tools: tuple[ToolDefinition, ...]) -> list[ToolCall]:
         """Let the model speak once; gives the calls it asks for, with ids of ours, the same in every attempt."""
-        claim = self.claim
-        messages = (*claim.messages, *transcript.to_messages(self.log.draft()))
-        request = ChatRequest(model=claim.model, messages=messages, system=claim.system, tools=tools)
         calls: list[ToolCall] = []
-        async with aclosing(loop.turn(spec, request)) as events:
+        kept: Kept | None = None
+        async with aclosing(self._answerer.turn(self.log.draft(), tools)) as events:
             async for event in events:
                 match event:
+                    case Kept():
+                        kept = event
                     case ToolCall():
-                        calls.append(self._number(event, len(calls) + 1))
+                        calls.append(self._number(event, len(calls) + 1, None if calls else kept))
                     case Usage():
                         self._usage = added(self._usage, event)
                         self.log.append(self._usage)
@@ -196,10 +192,12 @@ class Runner:
                         self.log.append(event)
         return calls
 
-    def _number(self, call: ToolCall, place: int) -> ToolCall:
+    def _number(self, call: ToolCall, place: int, kept: Kept | None) -> ToolCall:
         call_id = f"call_{self.claim.run_id.hex[-8:]}_{self._steps + 1}_{place}"
         arguments = call.arguments or {}
         part = {"type": "tool_call", "call_id": call_id, "name": call.name, "arguments": arguments}
+        if kept:
+            part["kept"] = msgspec.structs.asdict(kept)
         self.log.tell(ToolProposed(call_id, call.name, arguments), part)
         return ToolCall(call_id, call.name, call.arguments, call.raw)
 
@@ -230,7 +228,7 @@ class Runner:
         """Wait until each call has its result, and tell them in the model's order; False where a person must say."""
         started: set[str] = set()
         while True:
-            self._check_wall()
+            limits.check_wall(self._deadline)
             self._heard.clear()
             found = await bridge.in_thread(actions.of_step, self.claim.run_id, calls)
             for action in found:
@@ -239,9 +237,12 @@ class Runner:
                     self.log.append(ToolStarted(action.call_id, action.tool))
             if len(found) == len(calls) and all(action.settled for action in found):
                 break
-            if any(action.state == ActionState.UNKNOWN for action in found) and not any(
-                action.state in (ActionState.READY, ActionState.EXECUTING) for action in found
-            ):
+            states = {action.state for action in found if not action.settled}
+            self.listens = ActionState.DELEGATED in states
+            if self.listens and states <= {ActionState.DELEGATED, ActionState.UNKNOWN}:
+                if await self._wait_with_others():
+                    return False
+            elif states == {ActionState.UNKNOWN}:
                 return await self._wait_for_people(found)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._heard.wait(), LOOK_AGAIN_SECONDS)
@@ -262,11 +263,27 @@ class Runner:
             self._tell_waiting([])
         return False
 
+    async def _wait_with_others(self) -> bool:
+        """Let go of the run where all agents that it asked wait for people; True where it did."""
+        run_id, attempt = self.claim.run_id, self.claim.attempt
+        if not await bridge.in_thread(families.all_wait, run_id):
+            return False
+        self.log.settle()
+        seq, parts = self.log.seq, self.log.draft()
+        held = await self._undisturbed(
+            bridge.in_thread(families.hold, run_id, attempt, seq=seq, parts=parts, tell=True)
+        )
+        if held is None:
+            self.log.go_on()
+            return False
+        self._tell_waiting([one.event for one in held])
+        return True
+
     def _tell_waiting(self, events: list[ApprovalRequested]) -> None:
         for event in events:
             self.log.append(event)
-        text = transcript.text(self.log.draft())
-        self.log.append(RunWaiting([event.approval_id for event in events], text))
+        text, who = transcript.text(self.log.draft()), self._answerer
+        self.log.append(RunWaiting([event.approval_id for event in events], text, who.provider, who.model))
 
     async def _undisturbed(self, work: Awaitable[T]) -> T:
         """The work's result: what is stored by it is told, whoever wants the run stopped meanwhile."""
@@ -277,22 +294,6 @@ class Runner:
             self._begun = True
             if self._stopping:
                 self._interrupt()
-
-    def _check_limits(self) -> None:
-        """Raises a kind of DomainError where the run has taken all that one run may."""
-        usage = self._usage or Usage()
-        spent = usage.cost_usd or 0.0
-        if self._steps >= settings.RUN_MAX_STEPS:
-            raise StepLimit(f"The run took its {settings.RUN_MAX_STEPS} steps without coming to an end.")
-        if usage.input_tokens + usage.output_tokens > settings.RUN_MAX_TOKENS:
-            raise TokenLimit(f"The run used up its {settings.RUN_MAX_TOKENS:,} tokens.")
-        if spent > settings.RUN_MAX_COST_USD:
-            raise CostLimit(f"The run cost more than its {settings.RUN_MAX_COST_USD:g} US dollars.")
-        self._check_wall()
-
-    def _check_wall(self) -> None:
-        if asyncio.get_running_loop().time() > self._deadline:
-            raise WallLimit(f"The run worked for over {settings.RUN_WALL_SECONDS:g} seconds.")
 
     def _outcome(self, state: RunState, code: str = "", message: str = "") -> Outcome:
         """What is to be stored; from here on nothing more is said but the ending."""
@@ -307,9 +308,10 @@ class Runner:
             seq=self.log.seq + (2 if state == RunState.COMPLETED else 1),
             state=state,
             parts=parts or ([{"type": "text", "text": ""}] if state == RunState.COMPLETED else []),
-            provider=claim.provider,
-            model=claim.model,
+            provider=self._answerer.provider,
+            model=self._answerer.model,
             usage=usage_json(self._usage),
+            spender=self._answerer.meter.spender,
             error_code=code,
             error_message=message,
         )
@@ -330,10 +332,10 @@ def ending(outcome: Outcome, at: datetime | None) -> list[Event]:
     message_id = str(outcome.message_id) if outcome.parts else None
     if outcome.state == RunState.COMPLETED and at is not None:
         told = MessageCompleted(str(outcome.message_id), rfc3339(at))
-        return [told, RunCompleted(str(outcome.message_id), outcome.text)]
+        return [told, RunCompleted(str(outcome.message_id), outcome.text, outcome.provider, outcome.model)]
     if outcome.state == RunState.CANCELLED:
-        return [RunCancelled(message_id, outcome.text)]
-    return [RunFailed(outcome.error_code, outcome.error_message, runs.retryable(outcome.error_code))]
+        return [RunCancelled(message_id, outcome.text, provider=outcome.provider, model=outcome.model)]
+    return [RunFailed(outcome.error_code, outcome.error_message, standings.retryable(outcome.error_code))]
 
 
 def rfc3339(at: datetime) -> str:

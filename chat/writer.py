@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 from redis.exceptions import RedisError, ResponseError
 
@@ -68,12 +69,16 @@ class RunLog:
         if isinstance(event, DELTAS):
             self.spoke = True
             last = pending[-1] if pending else None
-            if type(last) is type(event) and len(last.text) + len(event.text) <= EVENT_TEXT:
-                pending[-1] = type(event)(last.text + event.text)
+            if (
+                type(last) is type(event)
+                and last.speaker == event.speaker
+                and len(last.text) + len(event.text) <= EVENT_TEXT
+            ):
+                pending[-1] = type(event)(last.text + event.text, event.speaker)
                 return
             while len(event.text) > EVENT_TEXT:
-                pending.append(type(event)(event.text[:EVENT_TEXT]))
-                event = type(event)(event.text[EVENT_TEXT:])
+                pending.append(type(event)(event.text[:EVENT_TEXT], event.speaker))
+                event = type(event)(event.text[EVENT_TEXT:], event.speaker)
         pending.append(event)
         self._writer.wants(self, at_once=first or not isinstance(event, DELTAS))
 
@@ -82,13 +87,11 @@ class RunLog:
         for part in self.parts:
             if "pieces" in part:
                 part["pieces"] = ["".join(part["pieces"])]
-        return [{"type": part["type"], "text": part["pieces"][0]} if "pieces" in part else part for part in self.parts]
+        return [_read(part) if "pieces" in part else part for part in self.parts]
 
     def resume(self, parts: Sequence[dict[str, Any]]) -> None:
         """Begin with what was said and done before, of which nothing is told again."""
-        self.parts = [
-            {"type": part["type"], "pieces": [part["text"]]} if "text" in part else dict(part) for part in parts
-        ]
+        self.parts = [_written(part) if "text" in part else dict(part) for part in parts]
 
     def tell(self, event: Event, part: dict[str, Any]) -> None:
         """Put an event behind those that wait that stands in the answer as this part."""
@@ -135,9 +138,19 @@ class RunLog:
                 self.parts.append(self._told.pop(0)[1])
             elif isinstance(event, DELTAS):
                 kind = "text" if isinstance(event, TextDelta) else "reasoning"
-                if not self.parts or self.parts[-1]["type"] != kind:  # a part of a tool ends a text too
-                    self.parts.append({"type": kind, "pieces": []})
+                place = event.speaker.place if event.speaker else None
+                last = self.parts[-1] if self.parts else {"type": ""}
+                if last["type"] != kind or last.get("place") != place:  # a part of a tool ends a text too
+                    by = msgspec.structs.asdict(event.speaker) if event.speaker else {}
+                    self.parts.append({"type": kind, **by, "pieces": []})
                 self.parts[-1]["pieces"].append(event.text)
+
+    def begin_anew(self, event: Event) -> None:
+        """Drop the answer so far; the event lets readers do so too."""
+        self.settle()
+        self.go_on()
+        self.parts = []
+        self.append(event)
 
 
 class Writer:
@@ -243,3 +256,13 @@ class Writer:
             if not appended and run.fenced is not None:
                 run.fenced()
         return True
+
+
+def _read(part: dict[str, Any]) -> dict[str, Any]:
+    """A text as it is stored; its pieces were joined before."""
+    return {**{name: value for name, value in part.items() if name != "pieces"}, "text": part["pieces"][0]}
+
+
+def _written(part: dict[str, Any]) -> dict[str, Any]:
+    """A stored text as it is written on."""
+    return {**{name: value for name, value in part.items() if name != "text"}, "pieces": [part["text"]]}

@@ -16,6 +16,14 @@ class Layer(models.TextChoices):
     HISTORY = "history", "History"
 
 
+class Mood(models.TextChoices):
+    """How a companion speaks, beside its tone."""
+
+    SERIOUS = "serious", "Serious"
+    FRIENDLY = "friendly", "Friendly"
+    NORMAL = "normal", "Normal"
+
+
 def every_layer() -> list[str]:
     """A companion keeps every layer unless it is told otherwise."""
     return [layer.value for layer in Layer]
@@ -32,6 +40,9 @@ class Companion(models.Model):
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="companions")
     personality = models.TextField(blank=True)
     tone = models.CharField(max_length=200, blank=True)
+    mood = models.CharField(
+        max_length=10, choices=Mood, default=Mood.NORMAL, help_text="Where a message does not say which."
+    )
     memory_layers = models.JSONField(default=every_layer, blank=True)
     tools_allowed = models.JSONField(default=list, blank=True, help_text="Empty: all of its agent's tools.")
     enabled = models.BooleanField(default=True)

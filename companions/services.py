@@ -7,8 +7,9 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Actor, Role
+from agents.tools import registry
 from approvals.services import audit
-from companions.models import Companion
+from companions.models import Companion, Mood
 from core.errors import Forbidden, NotFound
 
 
@@ -28,7 +29,8 @@ class NotAManager(Forbidden):
 
 # What the log is told of; `agent__slug` is the agent behind it.
 _TOLD = (
-    "type", "name", "description", "agent__slug", "personality", "tone", "memory_layers", "tools_allowed", "enabled",
+    "type", "name", "description", "agent__slug", "personality", "tone", "mood", "memory_layers", "tools_allowed",
+    "enabled",
 )  # fmt: skip
 
 
@@ -38,14 +40,22 @@ class Persona:
 
     personality: str | None = None
     tone: str | None = None
+    mood: str | None = None
     memory_layers: list[str] | None = None
     tools_allowed: list[str] | None = None
 
 
-def compose(companion_name: str, personality: str, tone: str, instructions: str) -> str:
+MOODS: dict[str, str] = {
+    Mood.SERIOUS: "Mood: serious. Keep to the matter, precise and composed; no jokes, no small talk, no emoji.",
+    Mood.FRIENDLY: "Mood: friendly. Be warm and encouraging, and speak as to somebody you like.",
+    Mood.NORMAL: "",
+}
+
+
+def compose(companion_name: str, personality: str, tone: str, instructions: str, mood: str = Mood.NORMAL) -> str:
     """The system prompt: who the companion is, how it speaks, what it is for; empty parts leave nothing behind."""
     parts = [f"You are {companion_name}." if companion_name else "", personality.strip()]
-    parts += [f"Tone: {tone.strip()}" if tone.strip() else "", instructions.strip()]
+    parts += [f"Tone: {tone.strip()}" if tone.strip() else "", MOODS[mood], instructions.strip()]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -58,7 +68,7 @@ def find(actor: Actor, type_: str) -> Companion:
 
 
 def configure(companion: Companion, persona: Persona, *, by: Actor) -> Companion:
-    """Change a companion's persona; raises NotAManager for whoever is neither manager nor admin."""
+    """Change a companion's persona; raises NotAManager for whoever is neither manager nor admin, and as `save`."""
     if not by.may(Role.MANAGER):
         raise NotAManager
     changes = {field.name: value for field in fields(persona) if (value := getattr(persona, field.name)) is not None}
@@ -70,8 +80,13 @@ def configure(companion: Companion, persona: Persona, *, by: Actor) -> Companion
 
 @transaction.atomic
 def save(companion: Companion, *, only: Collection[str] | None = None, by: Actor) -> None:
-    """Store a new or changed companion, or `only` these fields of it, and tell the log what became other."""
+    """Store a new or changed companion, or `only` these fields of it, and tell the log what became other.
+
+    Raises Invalid for a tool that the workspace does not have, unless the companion had it before.
+    """
     before = _told(companion)
+    kept = before["tools_allowed"] if before else ()
+    registry.check_names("tools_allowed", companion.tools_allowed, companion.workspace_id, kept=kept)
     companion.save(update_fields=only)
     after = _told(companion)
     if before == after:

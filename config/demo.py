@@ -11,7 +11,7 @@ from django.db import transaction
 
 from accounts.models import KeyKind, Membership, Role, User, Workspace
 from accounts.services import keys
-from agents.models import Agent, AgentKind
+from agents.models import Agent, AgentKind, AgentTeam, TeamMember
 from companions.models import Companion
 
 PEOPLE = {
@@ -84,7 +84,7 @@ COMPANIONS = (
             "boring, reversible fix; suggest a follow-up that prevents the next incident."
         ),
         capabilities=("chat", "deployments", "incidents", "logs"),
-        tools=("service_status", "service_logs", "service_restart", "service_start", "service_stop"),
+        tools=("service_status", "service_logs", "service_restart", "service_start", "service_stop", "web_fetch"),
     ),
 )
 
@@ -110,6 +110,7 @@ def make(*, base_url: str, file: Path) -> None:
         strangers, _ = _people(other, "other.example", roles=("admin", "member"))
         agents = _companions(home)
         agents["guard"] = _guard(home)
+        _team(home, agents)
         _companions(other)
         origins = ["http://localhost", base_url]
         _, secret = keys.create(workspace=home, user=people["member"], name="Demo")
@@ -177,6 +178,19 @@ def _companions(workspace: Workspace) -> dict[str, Agent]:
         )
         agents[agent.slug] = agent
     return agents
+
+
+def _team(workspace: Workspace, agents: dict[str, Agent]) -> None:
+    """The team that ships: whoever knows the home, and whoever knows the machines in it."""
+    team = AgentTeam.objects.create(
+        workspace=workspace,
+        slug="household",
+        name="The household",
+        description="Whoever keeps the home and its machines running.",
+        lead=agents["smart-home"],
+    )
+    for place, slug in enumerate(("smart-home", "devops"), 1):
+        TeamMember.objects.create(team=team, agent=agents[slug], place=place)
 
 
 def _guard(workspace: Workspace) -> Agent:

@@ -1,9 +1,15 @@
 """Typed readers of environment variables: each raises with the variable's name when its text does not fit."""
 
+import json
 import os
-from ipaddress import IPv4Network, IPv6Network, ip_network
+import re
+from ipaddress import ip_network
 
 from django.core.exceptions import ImproperlyConfigured
+
+from core.publicnet import Endpoint, Network, Place
+
+_ENDPOINT = re.compile(r"(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
@@ -59,9 +65,44 @@ def listing(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()] if value else default
 
 
-def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """A comma-separated list of networks such as 10.0.0.0/8, none by default; raises where one is none."""
+def endpoints(name: str, *, port: int) -> tuple[Endpoint, ...]:
+    """A comma-separated list of hosts, none by default, each with a port or with this one; raises where one is none."""
+    return tuple(_endpoint(name, part, port) for part in listing(name, []))
+
+
+def places(name: str) -> tuple[Place, ...]:
+    """A comma-separated list of networks such as 10.0.0.0/8 and of `host:port`, none by default; raises as above."""
+    return tuple(_network(part) or _endpoint(name, part) for part in listing(name, []))
+
+
+def programs(name: str) -> dict[str, dict[str, list[str]]]:
+    """Programs by name, as JSON: {"time": {"command": ["/usr/bin/x"], "env": ["TZ"]}}; raises where it is none."""
     try:
-        return tuple(ip_network(part) for part in listing(name, []))
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must name networks such as 10.0.0.0/8: {error}") from None
+        found = json.loads(text(name, "{}"))
+        return {
+            key: {"command": _words(one["command"], least=1), "env": _words(one.get("env", []))}
+            for key, one in found.items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ImproperlyConfigured(f'{name} must be JSON such as {{"time": {{"command": ["/usr/bin/x"]}}}}') from None
+
+
+def _words(value: object, *, least: int = 0) -> list[str]:
+    if not isinstance(value, list) or len(value) < least or not all(isinstance(one, str) and one for one in value):
+        raise ValueError
+    return value
+
+
+def _network(text: str) -> Network | None:
+    try:
+        return ip_network(text)
+    except ValueError:
+        return None
+
+
+def _endpoint(name: str, text: str, port: int | None = None) -> Endpoint:
+    match = _ENDPOINT.fullmatch(text)
+    number = int(match["port"] or port or 0) if match else 0
+    if match is None or not 0 < number < 65_536:
+        raise ImproperlyConfigured(f"{name} must name hosts and ports such as search.lan:8080; it has {text!r}")
+    return Endpoint(match["host"].strip("[]").lower(), number)

@@ -6,10 +6,9 @@ from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
-from django.urls import reverse_lazy
 
 from config import env
+from config.dashboard import UNFOLD as UNFOLD
 from core import logs
 
 VERSION = "0.1.0"
@@ -125,11 +124,26 @@ FORMAT_MODULE_PATH = "config.formats"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
-STORAGES = {
+STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = False
+# Images of messages: a folder that nobody else reads, or a bucket of S3 or of what speaks like it.
+ATTACHMENTS_DIR = Path(env.text("ATTACHMENTS_DIR", str(DATA_DIR / "attachments"))).resolve()
+ATTACHMENTS_S3_BUCKET = env.text("ATTACHMENTS_S3_BUCKET")
+_folder = {"location": ATTACHMENTS_DIR, "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+_bucket = {
+    "bucket_name": ATTACHMENTS_S3_BUCKET,
+    "endpoint_url": env.text("ATTACHMENTS_S3_ENDPOINT") or None,
+    "region_name": env.text("ATTACHMENTS_S3_REGION") or None,
+    "file_overwrite": False,
+}
+STORAGES["attachments"] = (
+    {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _bucket}
+    if ATTACHMENTS_S3_BUCKET
+    else {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": _folder}
+)
 
 # Limits of the wire contract. Bodies over their cap are refused with 413 before they are parsed.
 BODY_LIMIT = 1_000_000
@@ -182,87 +196,13 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ApprovalStatusEnum": "approvals.models.ApprovalStatus",
         "DecisionEnum": "approvals.models.Decision",
+        "AgentKindEnum": "agents.models.AgentKind",
+        "AgentStatusEnum": "agents.api.serializers.STATUSES",
+        "ChatModeEnum": "agents.models.ChatMode",
+        "AnswerStatusEnum": "chat.dialects.native.serializers.ANSWER_STATUS",
     },
 }
 
-
-def _page(title: str, icon: str, name: str, **more: Any) -> dict[str, Any]:
-    """An entry of the admin's sidebar."""
-    link = reverse_lazy(f"admin:{name}")
-    return {"title": title, "icon": icon, "link": link, "permission": "accounts.admin.reads", **more}
-
-
-UNFOLD = {
-    "SITE_TITLE": "Countersign",
-    "SITE_HEADER": "Countersign",
-    "SITE_SYMBOL": "approval",
-    "SITE_URL": None,
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("countersign/icon.svg")}],
-    "SCRIPTS": [lambda _: static("countersign/admin.js")],
-    "STYLES": [lambda _: static("countersign/admin.css")],
-    "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "chat.overview.first_page",
-    "LOGIN": {"form": "accounts.adminlogin.LoginForm"},
-    "SIDEBAR": {
-        "navigation": [
-            {
-                "items": [
-                    _page("Inbox", "approval", "approvals_inbox", badge="approvals.admin.pending.badge"),
-                    _page("Overview", "monitoring", "index"),
-                ]
-            },
-            {
-                "title": "Countersigning",
-                "items": [
-                    _page("Approvals", "fact_check", "approvals_approval_changelist"),
-                    _page("Actions", "bolt", "chat_action_changelist", badge="chat.admin.actions.unknown_badge"),
-                    _page("Policies", "policy", "approvals_policy_changelist"),
-                    _page("Trust", "handshake", "approvals_trust"),
-                    _page("Remembered", "bookmark", "approvals_grant_changelist"),
-                    _page("Audit log", "receipt_long", "approvals_auditevent_changelist"),
-                    _page("Deliveries", "outbox", "approvals_outboxitem_changelist"),
-                ],
-            },
-            {
-                "title": "Talk",
-                "items": [
-                    _page("Runs", "play_circle", "chat_run_changelist"),
-                    _page("Conversations", "forum", "chat_conversation_changelist"),
-                    _page("Messages", "chat", "chat_message_changelist"),
-                ],
-            },
-            {
-                "title": "Answering",
-                "items": [
-                    _page("Companions", "robot_2", "companions_companion_changelist"),
-                    _page("Agents", "smart_toy", "agents_agent_changelist"),
-                    _page("Hooks", "webhook", "agents_agenthook_changelist"),
-                    _page("Providers", "dns", "agents_provider_changelist"),
-                ],
-            },
-            {
-                "title": "Tools",
-                "items": [
-                    _page("Switches", "toggle_on", "agents_toolsetting_changelist"),
-                    _page("Connections", "cable", "agents_connection_changelist"),
-                    _page("Sandbox", "deployed_code", "agents_sandboxitem_changelist"),
-                    _page("Effects in the sandbox", "history", "agents_sandboxeffect_changelist"),
-                ],
-            },
-            {
-                "title": "Access",
-                "items": [
-                    _page("Workspaces", "domain", "accounts_workspace_changelist"),
-                    _page("People", "person", "accounts_user_changelist"),
-                    _page("Memberships", "badge", "accounts_membership_changelist"),
-                    _page("Groups", "groups", "accounts_group_changelist"),
-                    _page("API keys", "key", "accounts_apikey_changelist"),
-                    _page("Idempotent requests", "repeat_one", "accounts_idempotentrequest_changelist"),
-                ],
-            },
-        ],
-    },
-}
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
@@ -307,6 +247,16 @@ RUN_CAPACITY = env.integer(
 RUN_MAX_STEPS = env.integer("RUN_MAX_STEPS", 20, low=1)  # turns of the model, each of which may call tools
 RUN_MAX_TOKENS = env.integer("RUN_MAX_TOKENS", 1_000_000, low=1)
 RUN_MAX_COST_USD = env.seconds("RUN_MAX_COST_USD", 10.0)
+# Tokens that a workspace may use in a month, by its tier; 0: as many as it likes.
+TIER_TOKENS = {
+    "free": env.integer("TIER_TOKENS_FREE", 1_000_000, high=10**12),
+    "pro": env.integer("TIER_TOKENS_PRO", 0, high=10**12),
+    "enterprise": env.integer("TIER_TOKENS_ENTERPRISE", 0, high=10**12),
+    "self-hosted": env.integer("TIER_TOKENS_SELF_HOSTED", 0, high=10**12),
+}
+BUDGET_ANSWER_TOKENS = env.integer("BUDGET_ANSWER_TOKENS", 4_000, low=1)  # held back for an answer yet to come
+RUN_MAX_DEPTH = env.integer("RUN_MAX_DEPTH", 2, low=1, high=5)  # how many runs may stand above one that was asked for
+RUN_MAX_NESTED = env.integer("RUN_MAX_NESTED", 40, low=1)  # runs within one run, at all depths together
 # The action: a tool call that runs. Its lease is renewed while it runs, however long that takes.
 ACTION_LEASE_SECONDS = env.seconds("ACTION_LEASE_SECONDS", 8.0, low=1)
 ACTION_MAX_ATTEMPTS = env.integer("ACTION_MAX_ATTEMPTS", 5, low=1)
@@ -326,7 +276,11 @@ ANSWER_LIMIT = env.integer("ANSWER_LIMIT", 1_000_000)  # characters of one answe
 
 # What is told outside: webhooks to public addresses, and e-mail, which the console prints where no server is named.
 PUBLIC_URL = env.text("PUBLIC_URL", "http://localhost:8000").rstrip("/")  # where people reach this installation
-WEBHOOK_PRIVATE_ADDRESSES = env.networks("WEBHOOK_PRIVATE_ADDRESSES")  # networks that webhooks may go to all the same
+# Networks and hosts that are not public and that webhooks, or tools with addresses that people set, may reach.
+WEBHOOK_PRIVATE_ADDRESSES = env.places("WEBHOOK_PRIVATE_ADDRESSES")
+TOOL_PRIVATE_ADDRESSES = env.places("TOOL_PRIVATE_ADDRESSES")
+MCP_STDIO_SERVERS = env.programs("MCP_STDIO_SERVERS")  # MCP servers that run as programs of this machine, by name
+DNS_SERVERS = env.endpoints("DNS_SERVERS", port=53)  # who is asked for the names of such addresses
 EMAIL_HOST = env.text("EMAIL_HOST")
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
 EMAIL_PORT = env.integer("EMAIL_PORT", 25, low=1, high=65535)
@@ -341,11 +295,34 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "countersign@localhost")
 PROVIDER_CONNECT_SECONDS = env.seconds("PROVIDER_CONNECT_SECONDS", 5.0)
 PROVIDER_FIRST_TOKEN_SECONDS = env.seconds("PROVIDER_FIRST_TOKEN_SECONDS", 60.0)
 PROVIDER_BETWEEN_TOKENS_SECONDS = env.seconds("PROVIDER_BETWEEN_TOKENS_SECONDS", 30.0)
+PROVIDER_BREAKER_FAILURES = env.integer("PROVIDER_BREAKER_FAILURES", 5, low=1)  # in a row, by the provider's own fault
+PROVIDER_BREAKER_SECONDS = env.seconds("PROVIDER_BREAKER_SECONDS", 30.0, low=0.1)  # that it is left alone then
 OPENAI_API_KEY = env.text("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.text("OPENAI_BASE_URL")
+ANTHROPIC_API_KEY = env.text("ANTHROPIC_API_KEY")
+ANTHROPIC_BASE_URL = env.text("ANTHROPIC_BASE_URL")
+ANTHROPIC_MODEL = env.text("ANTHROPIC_MODEL")
+# Tokens that a model which can may think for before it answers; 0: it does not.
+ANTHROPIC_THINKING_TOKENS = env.integer("ANTHROPIC_THINKING_TOKENS", 0, low=0, high=32_000)
+GOOGLE_API_KEY = env.text("GOOGLE_API_KEY") or env.text("GEMINI_API_KEY")
+GOOGLE_BASE_URL = env.text("GOOGLE_BASE_URL")
+GOOGLE_MODEL = env.text("GOOGLE_MODEL")
 GROQ_API_KEY = env.text("GROQ_API_KEY")
 OPENROUTER_API_KEY = env.text("OPENROUTER_API_KEY")
+MISTRAL_API_KEY = env.text("MISTRAL_API_KEY")
+DEEPSEEK_API_KEY = env.text("DEEPSEEK_API_KEY")
+VLLM_BASE_URL = env.text("VLLM_BASE_URL")
+VLLM_API_KEY = env.text("VLLM_API_KEY")
+LM_STUDIO_BASE_URL = env.text("LM_STUDIO_BASE_URL")
+LM_STUDIO_API_KEY = env.text("LM_STUDIO_API_KEY")
 OLLAMA_HOST = env.text("OLLAMA_HOST")
+OLLAMA_API_KEY = env.text("OLLAMA_API_KEY")
+# The context that Ollama is asked for, in tokens; 0 leaves it to the server, which may cut at 4096.
+OLLAMA_CONTEXT_LENGTH = env.integer("OLLAMA_CONTEXT_LENGTH", 16384, low=0)
+# Search engines from the environment: see agents/tools/web/engines.py.
+SEARXNG_URL = env.text("SEARXNG_URL")
+BRAVE_API_KEY = env.text("BRAVE_API_KEY")
+TAVILY_API_KEY = env.text("TAVILY_API_KEY")
 REHEARSAL = env.flag("REHEARSAL", True)  # the offline provider; off, a workspace without a provider has no Brain
 
 # Requests a minute, per key and person; the limiter is atomic on Valkey (accounts/limits.py).

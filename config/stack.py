@@ -44,7 +44,7 @@ def web(name: str, host: str, port: int, environ: Mapping[str, str]) -> Part:
     """A web process."""
     argv = ["uvicorn", "config.asgi:application", "--host", host, "--port", str(port), "--lifespan", "off"]
     argv += ["--loop", "uvloop", "--http", "config.http:Protocol", "--ws", "websockets-sansio"]
-    argv += ["--ws-max-size", "1000000", "--limit-concurrency", "2000"]
+    argv += ["--ws-max-size", "12000000", "--limit-concurrency", "2000"]
     argv += ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "5"]
     # uvicorn would believe what anybody on this machine says of where a request came from.
     proxies = env.text("FORWARDED_ALLOW_IPS")

@@ -23,6 +23,7 @@ STATES = {
     ActionState.WAITING.label: "warning",
     ActionState.READY.label: "info",
     ActionState.EXECUTING.label: "primary",
+    ActionState.DELEGATED.label: "primary",
     ActionState.SUCCEEDED.label: "success",
     ActionState.FAILED.label: "danger",
     ActionState.UNKNOWN.label: "danger",

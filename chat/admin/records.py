@@ -15,7 +15,7 @@ from accounts.admin import scope
 from accounts.admin.base import RecordAdmin, RelatedFilter, SinceFilter, badge, on_page
 from accounts.models import Role
 from chat.models import Conversation, Message, Run, RunState
-from chat.services import runs
+from chat.services import runs, standings
 from companions.models import Companion
 from core import ids
 
@@ -129,7 +129,7 @@ class MessageAdmin(RecordAdmin):
     @admin.display(description="Text")
     def text(self, message: Message) -> str:
         """The whole, as plain text."""
-        return _plain(message.content)
+        return plain(message.content)
 
 
 @admin.register(Run)
@@ -220,19 +220,19 @@ class RunAdmin(RecordAdmin):
     @admin.display(description="Question")
     def question(self, run: Run) -> str:
         """The message that is answered, as plain text."""
-        return _plain(run.message.content)
+        return plain(run.message.content)
 
     @admin.display(description="Answer")
     def answer(self, run: Run) -> str:
         """The answer, or as much of it as there is."""
-        standing = runs.standing(str(run.pk))
-        return _plain(standing.text if standing else "")
+        standing = standings.standing(str(run.pk))
+        return plain(standing.text if standing else "")
 
     def _cancel(self, request: HttpRequest, run: Run) -> None:
         runs.cancel(run, by=scope.actor(request, run.workspace))
         self.log_change(request, run, "Asked to stop.")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text as it was written: inert, with its line breaks."""
     return format_html('<div class="plain">{}</div>', text) if text else "-"

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -86,6 +87,8 @@ def hold(run: Run, *, seq: int, **stored: Any) -> None:
         state=RunState.WAITING_APPROVAL, seq=seq, lease_until=None, given_back=F("given_back") + 1, **stored
     )
     audit.record(run_entry(run, "run.waiting"))
+    if run.parent_id:
+        transaction.on_commit(partial(eventlog.tell_settled, run.parent_id), robust=True)
 
 
 def advance(run: Run) -> None:
@@ -93,10 +96,32 @@ def advance(run: Run) -> None:
     if not run.waits or run.cancel_requested_at or Action.objects.filter(run=run, state__in=OPEN).exists():
         return
     make_ready(Action.objects.filter(run=run, state=ActionState.ALLOWED))
+    _go_on(run)
+
+
+def _go_on(run: Run) -> None:
     Run.objects.filter(pk=run.pk).update(state=RunState.QUEUED, resumed=True, not_before=Now())
     run.state = RunState.QUEUED
     audit.record(run_entry(run, "run.resumed"))
     ring_run(run.pk)
+    wake_above(run)
+
+
+def wake_above(run: Run) -> None:
+    """Let the run go on that waits for this one, which goes on or has ended; the caller holds this one's lock."""
+    above = waiting_above(run)
+    if above is None or above.cancel_requested_at:
+        return
+    if not Action.objects.filter(run=above, state__in=(ActionState.PROPOSED, ActionState.WAITING)).exists():
+        _go_on(above)
+
+
+def waiting_above(run: Run) -> Run | None:
+    """The run that asked for this one, locked, if it waits."""
+    if run.parent_id is None:
+        return None
+    rows = Run.objects.select_for_update().filter(pk=run.parent_id, state=RunState.WAITING_APPROVAL)
+    return rows.first()
 
 
 def make_ready(actions: Iterable[Action]) -> None:
@@ -110,9 +135,18 @@ def make_ready(actions: Iterable[Action]) -> None:
 
 
 def asked(run_id: UUID) -> list[Asked]:
-    """The calls of a run that wait for a manager."""
-    rows = Approval.objects.pending().filter(run_id=run_id).order_by("id")
+    """The calls of a run, and of those that work within it, that wait for a manager."""
+    rows = Approval.objects.pending().filter(run_id__in=with_those_below(run_id)).order_by("id")
     return [Asked(row.pk, row.call_id, row.tool, row.risk, row.expires_at) for row in rows]
+
+
+def with_those_below(run_id: UUID) -> list[UUID]:
+    """The run, and all that work within it and go on."""
+    found, level = [run_id], [run_id]
+    while level:
+        level = list(Run.objects.filter(parent__in=level, ended_at=None).values_list("pk", flat=True))
+        found += level
+    return found
 
 
 def of_step(run_id: UUID, calls: Sequence[str]) -> list[Action]:
@@ -140,14 +174,21 @@ def as_part(action: Action) -> Part:
 
 
 def tell(run: Run, events: Sequence[Event]) -> None:
-    """Tell those who watch a run that no worker has; its lock is held, so the numbers are ours."""
-    if run.state != RunState.WAITING_APPROVAL:
-        return
-    first = run.seq + 1
-    run.seq += len(events)
-    Run.objects.filter(pk=run.pk).update(seq=run.seq)
-    batch = eventlog.Batch(str(run.pk), str(run.conversation_id), first, list(events))
-    transaction.on_commit(lambda: eventlog.append(batch), robust=True)
+    """Tell those who watch a run that no worker has, or one above it that waits for it.
+
+    Their locks are held, so the numbers are ours. A team's run notes how far it has told what its member said.
+    """
+    below: Run | None = None
+    above: Run | None = run
+    while above is not None and above.waits:
+        first = above.seq + 1
+        above.seq += len(events)
+        if below is not None and above.team is not None:
+            above.team["heard"] = {**above.team.get("heard", {}), str(below.pk): below.seq}
+        Run.objects.filter(pk=above.pk).update(seq=above.seq, **({"team": above.team} if above.team else {}))
+        batch = eventlog.Batch(str(above.pk), str(above.conversation_id), first, list(events))
+        transaction.on_commit(partial(eventlog.append, batch), robust=True)
+        below, above = above, waiting_above(above)
 
 
 def lock(action_id: UUID) -> None:

@@ -13,8 +13,8 @@ from django.db.models.functions import Length
 
 from accounts.models import Actor
 from chat import eventlog
-from chat.models import Conversation, Message, RunState
-from chat.services import verdicts
+from chat.models import Conversation, Message, Run, RunState
+from chat.services import families, ledger, verdicts
 from companions.models import Companion
 from core import ids
 from core.errors import Invalid, NotFound
@@ -50,7 +50,7 @@ def get(session_id: UUID, *, by: Actor) -> Conversation:
     """The caller's conversation; raises UnknownSession."""
     found: Conversation | None = (
         Conversation.objects.visible_to(by)
-        .select_related("companion__agent", "workspace")
+        .select_related("companion__agent", "team__lead", "workspace")
         .filter(pk=session_id)
         .first()
     )
@@ -75,11 +75,18 @@ def delete(conversation: Conversation, *, by: Actor) -> None:
         locked = Conversation.objects.select_for_update(no_key=True).filter(pk=conversation.pk).first()
         if locked is None:
             raise UnknownSession("The session was deleted meanwhile.")
-        for run in locked.runs.select_for_update().filter(active=True):
+        # What works within its runs has conversations below it, and goes first: a child's lock before its parent's.
+        rows = Run.objects.filter(Q(conversation=locked) | Q(conversation__parent=locked), active=True)
+        its = list(rows.select_for_update(of=("self",)).order_by("-depth", "pk"))
+        for run in its:
             if run.state == RunState.RUNNING:
                 transaction.on_commit(partial(eventlog.ask_to_stop, run.pk), robust=True)
-            elif run.waits:
+                continue  # its worker writes what it used
+            ledger.record_unfinished(run)
+            if run.waits:
                 verdicts.withdraw(run, by=by)
+        # Their rows go, and an action outlives its run: it must not be left to an agent that is not there.
+        families.settle_calls([(run.pk, False, "The session was deleted.", "deleted") for run in its])
         locked.delete()
 
 

@@ -94,7 +94,7 @@ def refusal(action: Action) -> str:
     run = action.run
     if run is None or run.ended or run.cancel_requested_at:
         return "cancelled"
-    spec = registry.get(action.tool)
+    spec = registry.get(action.tool, action.workspace_id)
     if spec is None or spec.version != action.tool_version:
         return "tool_changed"
     origin = gate.origin_of_action(action)
@@ -105,7 +105,8 @@ def refusal(action: Action) -> str:
     if gate.digest_of(action) != action.digest:
         return "digest_mismatch"
     held = policies.current(action.workspace_id)
-    call = gate.call_of(origin, action.tool, spec.risk, action.arguments)
+    risk = registry.risk(spec, action.arguments, gate.context_of(origin, action.pk))
+    call = gate.call_of(origin, action.tool, risk, action.arguments)
     verdict = rules.judge(call, held)
     if isinstance(verdict, Observe):
         return "observed"

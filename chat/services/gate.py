@@ -1,19 +1,23 @@
 """The gate: what becomes of a call that a model asks for. Nothing here writes; `actions` and `execution` act on it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from accounts.models import Membership, Workspace
 from agents.models import Agent, ToolSetting
 from agents.providers.base import ToolCall
+from agents.services import versions
 from agents.tools import registry
 from agents.tools.registry import Context, ToolSpec
 from approvals import rules
+from approvals.autonomy import Autonomy
 from approvals.calls import Call, Person
 from approvals.rules import Allow, Ask, Deny, Observe, Rules, Verdict
-from chat.models import Action, Conversation, Run
+from chat.models import Action, Conversation, Run, RunRole
+from chat.services import heard
 from core import digest
 from core.errors import DomainError, FieldError, Invalid
 
@@ -34,6 +38,9 @@ REFUSALS = {
 }
 
 
+TRUST = (Autonomy.OBSERVER, Autonomy.ADVISOR, Autonomy.AUTONOMOUS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a call comes from, as things stand now."""
@@ -44,6 +51,7 @@ class Origin:
     person: Person | None
     run_id: UUID | None
     session_id: UUID | None
+    autonomy: str  # of the agent, or less, where an agent that is trusted less asked it
     allowed: frozenset[str]  # the tools that the agent has and the companion lets through
 
 
@@ -64,7 +72,8 @@ class Judged:
 def origin_of(run: Run) -> Origin:
     """Where the calls of this run come from."""
     conversation = run.conversation
-    return _origin(run.workspace, run.agent, run.person_id, run.companion_type, run.pk, conversation)
+    origin = _origin(run.workspace, run.agent, run.person_id, run.companion_type, run.pk, conversation)
+    return replace(origin, allowed=origin.allowed & frozenset(versions.tools(run.agent, run.agent_version)))
 
 
 def origin_of_action(action: Action) -> Origin:
@@ -89,8 +98,19 @@ def _origin(
         person=_person(workspace, person_id) if person_id else None,
         run_id=run_id,
         session_id=conversation.pk if conversation else None,
-        allowed=frozenset(agent.tools) & frozenset(narrowed or agent.tools),
+        autonomy=_trusted(agent, run_id) if conversation and conversation.parent_id else agent.autonomy,
+        allowed=frozenset(agent.all_tools) & frozenset(narrowed or agent.all_tools),
     )
+
+
+def _trusted(agent: Agent, run_id: UUID | None) -> str:
+    """How far an agent is trusted that others asked: no further than any of them, who could act through it."""
+    least, above = agent.autonomy, run_id
+    while above is not None:
+        rows = Run.objects.filter(pk=above, role=RunRole.DELEGATE).values_list("parent", "parent__agent__autonomy")
+        above, trusted = rows.first() or (None, least)
+        least = min(least, trusted, key=TRUST.index)
+    return least
 
 
 def _person(workspace: Workspace, user_id: UUID) -> Person:
@@ -108,7 +128,7 @@ def call_of(origin: Origin, tool: str, risk: str, arguments: dict[str, Any]) -> 
         arguments=arguments,
         agent=origin.agent.slug,
         agent_id=origin.agent.pk,
-        autonomy=origin.agent.autonomy,
+        autonomy=origin.autonomy,
         companion=origin.companion,
         person=origin.person,
         run_id=origin.run_id,
@@ -118,7 +138,7 @@ def call_of(origin: Origin, tool: str, risk: str, arguments: dict[str, Any]) -> 
 
 def judge(origin: Origin, proposed: ToolCall, held: Rules, *, key: UUID) -> Judged:
     """The verdict on a call that a model asks for. A tool may look at the world to check it and to preview it."""
-    spec = registry.get(proposed.name)
+    spec = registry.get(proposed.name, origin.workspace.pk)
     arguments = proposed.arguments or {}
     if spec is None or spec.name not in origin.allowed:
         return _refused(proposed, None, arguments, "unknown_tool")
@@ -134,7 +154,7 @@ def judge(origin: Origin, proposed: ToolCall, held: Rules, *, key: UUID) -> Judg
     except DomainError as error:
         said = " ".join(f"{one.field}: {one.message}" for one in error.errors) or error.detail
         return _refused(proposed, spec, arguments, "invalid_arguments", said)
-    call = call_of(origin, spec.name, spec.risk, arguments)
+    call = call_of(origin, spec.name, registry.risk(spec, arguments, context), arguments)
     verdict = rules.judge(call, held)
     match verdict:
         case Ask():
@@ -164,7 +184,12 @@ def context_of(origin: Origin, key: UUID) -> Context:
     """What a tool is told of a call that it is to check or to preview."""
     person_id = origin.person.id if origin.person else None
     return Context(
-        workspace_id=origin.workspace.pk, key=str(key), attempt=0, person_id=person_id, agent_id=origin.agent.pk
+        workspace_id=origin.workspace.pk,
+        key=str(key),
+        attempt=0,
+        person_id=person_id,
+        agent_id=origin.agent.pk,
+        heard=partial(heard.texts, origin.session_id),
     )
 
 

@@ -1,14 +1,16 @@
 """What is kept for a time only, dropped when that time is over."""
 
 from accounts import idempotency
+from accounts.services import holds
 from agents.services import hooks
 from approvals.services import outbox
+from chat.services import attachments
 
 
 def run() -> int:
-    """Drop answers kept for repeated requests, and notes of what went out and came in; gives how many rows went."""
+    """Drop answers kept for repeated requests, notes of what went out and came in, files without a row; how many."""
     gone = 0
-    for prune in (idempotency.prune, outbox.prune, hooks.prune):
+    for prune in (idempotency.prune, holds.prune, outbox.prune, hooks.prune):
         while dropped := prune():
             gone += dropped
-    return gone
+    return gone + attachments.sweep()

@@ -1,4 +1,4 @@
-"""Use cases of runs as workers see them: claim, checkpoint, finish, release, bury.
+"""Use cases of runs as workers see them: claim, checkpoint, hand over, release; `finishing.py` ends them.
 
 Each takes or gives many runs at once, in one statement where it can, because a worker answers hundreds at a time.
 Every change is compare-and-set on the attempt: a worker that slept past its lease changes nothing. All times are
@@ -7,33 +7,34 @@ the database's.
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
 from agents.providers.base import ChatMessage
-from approvals.services import audit
 from chat import transcript
 from chat.bells import ring_run
-from chat.models import MessageRole, Run, RunState
-from chat.services import runs
+from chat.models import MessageRole, Run, RunRole, RunState
+from chat.services import history, kept
+from chat.services.history import Past
 from chat.transcript import Part
-from companions import services as companions
-from core import ids
+
+ACTING = ("", RunRole.MEMBER, RunRole.DELEGATE)
+"""The roles of runs whose models are offered tools; who votes or sums up does nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A run in this worker's hands, with all that answering it needs. Events are numbered above `seq`.
 
-    `parts` is what it said and did before, `steps` how often its model was asked for that; a run that `resumed` goes on
-    with its readers where it stopped.
+    `messages` end with the one to answer; `cut` says that older ones are missing from them. `parts` is what it said and
+    did before, `steps` how often its model was asked for that; a run that `resumed` goes on with its readers where it
+    stopped.
     """
 
     run_id: UUID
@@ -48,11 +49,15 @@ class Claim:
     system: str
     messages: tuple[ChatMessage, ...]
     cancelled: bool
+    cut: bool = False
     resumed: bool = False
     steps: int = 0
     parts: tuple[Part, ...] = ()
     usage: dict[str, Any] | None = None
     tools: tuple[str, ...] = ()
+    root_id: UUID | None = None
+    team: dict[str, Any] | None = None
+    agent_id: UUID = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +70,15 @@ class Checkpoint:
     parts: Sequence[Part]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended; `seq` is the number of its terminal event."""
-
-    run_id: UUID
-    conversation_id: UUID
-    workspace_id: UUID
-    attempt: int
-    seq: int
-    state: RunState
-    parts: Sequence[Part]
-    provider: str
-    model: str
-    usage: dict[str, int | float | None] | None = None
-    error_code: str = ""
-    error_message: str = ""
-    message_id: UUID = field(default_factory=ids.new)
-
-    @property
-    def text(self) -> str:
-        """The answer's text."""
-        return transcript.text(self.parts)
-
-
 # The two ways to be ready have an index each; one statement with OR would use neither.
 _QUEUED = "state = 'queued' AND active AND not_before <= clock_timestamp()"
 _LAPSED = "state = 'running' AND lease_until < clock_timestamp() AND attempt - given_back < %(attempts)s"
+# What works within a run is to stop with it.
+_STOPPED = """(run.cancel_requested_at IS NOT NULL OR EXISTS (SELECT FROM chat_run AS above
+    WHERE above.id = run.parent_id AND (above.cancel_requested_at IS NOT NULL OR above.ended_at IS NOT NULL)))"""
 _CLAIM = """
 WITH ready AS (
-    SELECT id, conversation_id, agent_id, message_id, resumed FROM chat_run
+    SELECT id, conversation_id, agent_id, message_id, resumed, agent_version FROM chat_run
     WHERE {ready} AND id <> ALL(%(held)s){unless}
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE chat_run AS run SET
@@ -107,15 +91,24 @@ FROM ready
     JOIN agents_agent AS agent ON agent.id = ready.agent_id
     JOIN chat_message AS message ON message.id = ready.message_id
     LEFT JOIN companions_companion AS companion ON companion.id = conversation.companion_id
+    -- What the run keeps to, where the agent was changed since it began.
+    LEFT JOIN agents_agentversion AS version ON ready.agent_version <> agent.version
+        AND version.agent_id = agent.id AND version.number = ready.agent_version
 WHERE run.id = ready.id
 RETURNING run.id, run.conversation_id, run.workspace_id, run.attempt, run.seq_base, run.companion_type, run.provider,
-    run.model, run.cancel_requested_at IS NOT NULL, message.content,
-    conversation.user_id, coalesce(companion.name, agent.name), coalesce(companion.personality, ''),
-    coalesce(companion.tone, ''), agent.instructions,
-    ready.resumed, run.seq, run.steps, run.draft, run.usage, agent.tools, companion.tools_allowed
+    run.model, {stopped}, message.content,
+    conversation.user_id, companion.name, companion.personality, companion.tone,
+    coalesce(nullif(run.mood, ''), companion.mood, 'normal'),
+    ready.resumed, run.seq, run.steps, run.draft, run.usage, companion.tools_allowed,
+    run.agent_id, run.root_id, run.role, run.team, {seen},
+    agent.name, agent.personality, agent.tone, agent.instructions, agent.tools, agent.given, version.snapshot
 """
 
 
+# A member of a team sees what came with the message to the team.
+_SEEN = """jsonb_path_query_array(CASE WHEN run.role <> 'member' THEN message.parts ELSE (
+    SELECT asked.parts FROM chat_run AS above JOIN chat_message AS asked ON asked.id = above.message_id
+    WHERE above.id = run.parent_id) END, '$[*] ? (@.type == "image")')"""
 _UNLESS = """
     AND NOT EXISTS (SELECT FROM chat_conversation AS theirs
         WHERE theirs.id = chat_run.conversation_id AND theirs.user_id = ANY(%(sated)s))"""
@@ -130,7 +123,12 @@ def claim(
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            _CLAIM.format(ready=_LAPSED if lapsed else _QUEUED, unless=_UNLESS if sated else ""),
+            _CLAIM.format(
+                ready=_LAPSED if lapsed else _QUEUED,
+                unless=_UNLESS if sated else "",
+                stopped=_STOPPED,
+                seen=_SEEN,
+            ),
             {
                 "limit": limit,
                 "worker": worker,
@@ -142,17 +140,21 @@ def claim(
         )
         claimed = cursor.fetchall()
     # A conversation in which nothing was numbered yet has no history: the common case of a first message.
-    said = _said([row[0] for row in claimed if row[4] > 0 or row[3] > 1])
-    return [_claim(row, said.get(row[0], [])) for row in claimed]
+    past = history.of([row[0] for row in claimed if row[4] > 0 or row[3] > 1])
+    return [_claim(row, past.get(row[0], Past())) for row in claimed]
 
 
-def _claim(row: tuple[Any, ...], said: list[ChatMessage]) -> Claim:
+def _claim(row: tuple[Any, ...], past: Past) -> Claim:
     run_id, conversation_id, workspace_id, attempt, seq_base, companion, provider, model, cancelled, text = row[:10]
-    resumed, seq, steps, draft, usage, tools, allowed = row[15:]
+    resumed, seq, steps, draft, usage, allowed, agent_id, root_id, role, team, seen = row[15:26]
+    agent, tools = kept.agent(row[26:])
     parts = transcript.durable(json.loads(draft)) if steps else []
-    names = json.loads(tools)
+    if team is not None:  # what its members said is told anew, save to those who read on where it waited
+        parts = json.loads(draft) if resumed else []
+    names = tools if role in ACTING else []
     if allowed is not None and (only := json.loads(allowed)):
         names = [name for name in names if name in only]
+    images = transcript.images(json.loads(seen)) if seen else ()
     return Claim(
         run_id=run_id,
         conversation_id=conversation_id,
@@ -163,55 +165,30 @@ def _claim(row: tuple[Any, ...], said: list[ChatMessage]) -> Claim:
         provider=provider,
         model=model,
         user_id=row[10],
-        system=companions.compose(*row[11:15]),
-        messages=(*said, ChatMessage(role=MessageRole.USER.value, content=text)),
+        system=kept.system(row[11:15], agent),
+        messages=(*past.messages, ChatMessage(MessageRole.USER.value, text, images=images)),
+        cut=past.cut,
         cancelled=cancelled,
         resumed=resumed,
         steps=steps,
         parts=tuple(parts),
         usage=json.loads(usage) if usage else None,
         tools=tuple(names),
+        agent_id=agent_id,
+        root_id=root_id,
+        team=json.loads(team) if team else None,
     )
 
 
-_SAID = """
-SELECT run.id, said.role, said.content, said.parts
-FROM chat_run AS run
-CROSS JOIN LATERAL (
-    SELECT message.turn_at, message.created_at, message.role, message.content,
-        CASE WHEN message.parts @? '$[*] ? (@.type == "tool_call")' THEN message.parts END AS parts,
-        sum(length(message.content)) OVER (ORDER BY message.turn_at DESC, message.created_at DESC) AS characters
-    FROM chat_message AS message
-    WHERE message.conversation_id = run.conversation_id AND message.id <> run.message_id
-      AND NOT EXISTS (
-        SELECT FROM chat_run AS waiting WHERE waiting.message_id = message.id AND waiting.state = 'queued')
-    ORDER BY message.turn_at DESC, message.created_at DESC LIMIT %(limit)s) AS said
-WHERE run.id = ANY(%(runs)s) AND said.characters <= %(characters)s ORDER BY run.id, said.turn_at, said.created_at
-"""
-
-
-def _said(claimed: list[UUID]) -> dict[UUID, list[ChatMessage]]:
-    """What was said before, by run, without the messages that wait for their own turn."""
-    said: dict[UUID, list[ChatMessage]] = {}
-    if claimed:
-        with connection.cursor() as cursor:
-            limits = {"limit": settings.HISTORY_MESSAGES, "characters": settings.HISTORY_CHARACTERS}
-            cursor.execute(_SAID, {"runs": claimed, **limits})
-            for run_id, role, content, parts in cursor.fetchall():
-                told = transcript.told(json.loads(parts)) if parts else [ChatMessage(role=role, content=content)]
-                said.setdefault(run_id, []).extend(told)
-    return said
-
-
 # A checkpoint may come after a step that was stored meanwhile: what covers less changes no draft.
-_CHECKPOINT = """
+_CHECKPOINT = f"""
 UPDATE chat_run AS run SET seq = greatest(run.seq, new.seq),
     draft = CASE WHEN new.seq >= run.seq THEN new.draft::jsonb ELSE run.draft END,
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(drafts)s::text[])
     AS new(id, attempt, seq, draft)
 WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
-RETURNING run.id, run.cancel_requested_at IS NOT NULL
+RETURNING run.id, {_STOPPED}
 """
 
 
@@ -231,100 +208,10 @@ def checkpoint(points: Sequence[Checkpoint]) -> dict[UUID, bool]:
         return dict(cursor.fetchall())
 
 
-_CONVERSATIONS = """
-UPDATE chat_conversation AS conversation
-SET last_seq = greatest(conversation.last_seq, new.seq), updated_at = clock_timestamp()
-FROM (
-    SELECT id, max(seq) AS seq FROM unnest(%(conversations)s::uuid[], %(seqs)s::bigint[]) AS new(id, seq) GROUP BY id
-) AS new
-WHERE conversation.id = new.id
-"""
-_FINISH = """
-UPDATE chat_run AS run SET state = new.state, active = false, seq = new.seq, answer_id = new.answer,
-    usage = new.usage::jsonb, error_code = new.code, error_message = new.message, provider = new.provider,
-    model = new.model, draft = '[]'::jsonb, ended_at = clock_timestamp()
-FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(states)s::text[], %(answers)s::uuid[],
-    %(usages)s::text[], %(codes)s::text[], %(messages)s::text[], %(providers)s::text[], %(models)s::text[])
-    AS new(id, attempt, seq, state, answer, usage, code, message, provider, model)
-WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
-    AND (run.lease_until < clock_timestamp() OR NOT %(lapsed)s)
-RETURNING run.id, run.agent_id, coalesce(
-    (SELECT user_id FROM chat_conversation AS conversation WHERE conversation.id = run.conversation_id), run.behind_id)
-"""
-_ANSWERS = """
-INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, provider, model, usage, metadata,
-    turn_at)
-SELECT new.id, workspace, conversation, 'assistant', new.content, new.parts::jsonb, new.provider, new.model,
-    new.usage::jsonb, new.metadata::jsonb, question.turn_at
-FROM unnest(%(runs)s::uuid[], %(answers)s::uuid[], %(workspaces)s::uuid[], %(conversations)s::uuid[],
-    %(contents)s::text[], %(parts)s::text[], %(providers)s::text[], %(models)s::text[], %(usages)s::text[],
-    %(metadata)s::text[])
-    AS new(run, id, workspace, conversation, content, parts, provider, model, usage, metadata)
-JOIN chat_run AS run ON run.id = new.run JOIN chat_message AS question ON question.id = run.message_id
-RETURNING id, created_at
-"""
-
-
-def finish(outcomes: Sequence[Outcome], *, lapsed: bool = False) -> dict[UUID, datetime | None]:
-    """End these runs and store their answers in one transaction.
-
-    Gives those that were still this worker's to end, each with the time of its answer if it has one; with `lapsed`
-    those that are nobody's, because their lease has lapsed.
-    """
-    # Conversations first: whoever locks a run has locked its conversation before. What a worker that came too late
-    # does to them is harmless.
-    columns: dict[str, Any] = {**_columns(outcomes), "lapsed": lapsed}
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_CONVERSATIONS, columns)
-        cursor.execute(_FINISH, columns)
-        ended = {run_id: audit.agent(agent_id, person_id) for run_id, agent_id, person_id in cursor.fetchall()}
-        answered = [outcome for outcome in outcomes if outcome.run_id in ended and outcome.parts]
-        times: dict[UUID, datetime] = {}
-        if answered:
-            cursor.execute(_ANSWERS, _columns(answered))
-            times = dict(cursor.fetchall())
-        audit.record(*(_ending(outcome, ended[outcome.run_id]) for outcome in outcomes if outcome.run_id in ended))
-        runs.promote([outcome.conversation_id for outcome in outcomes if outcome.run_id in ended])
-    return {outcome.run_id: times.get(outcome.message_id) for outcome in outcomes if outcome.run_id in ended}
-
-
-def _ending(outcome: Outcome, who: audit.Who) -> audit.Entry:
-    """What the audit log is told of a run's end."""
-    told = {"model": outcome.model, "provider": outcome.provider, "attempt": outcome.attempt}
-    return audit.Entry(
-        type=f"run.{outcome.state.value}",
-        workspace_id=outcome.workspace_id,
-        who=who,
-        target=("run", outcome.run_id),
-        agent_id=who.id,
-        session_id=outcome.conversation_id,
-        data={**told, **({"error": outcome.error_code} if outcome.error_code else {})},
-    )
-
-
-def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
-    """The outcomes as arrays, a column each."""
-    return {
-        "runs": [outcome.run_id for outcome in outcomes],
-        "conversations": [outcome.conversation_id for outcome in outcomes],
-        "workspaces": [outcome.workspace_id for outcome in outcomes],
-        "attempts": [outcome.attempt for outcome in outcomes],
-        "seqs": [outcome.seq for outcome in outcomes],
-        "states": [outcome.state.value for outcome in outcomes],
-        "answers": [outcome.message_id if outcome.parts else None for outcome in outcomes],
-        "contents": [outcome.text for outcome in outcomes],
-        "parts": [json.dumps(outcome.parts) for outcome in outcomes],
-        "usages": [json.dumps(outcome.usage) if outcome.usage else None for outcome in outcomes],
-        # An answer that was cut short says so.
-        "metadata": [
-            "{}" if outcome.state == RunState.COMPLETED else json.dumps({"incomplete": outcome.state.value})
-            for outcome in outcomes
-        ],
-        "codes": [outcome.error_code for outcome in outcomes],
-        "messages": [outcome.error_message for outcome in outcomes],
-        "providers": [outcome.provider for outcome in outcomes],
-        "models": [outcome.model for outcome in outcomes],
-    }
+def hand_over(run_id: UUID, attempt: int, provider: str, model: str) -> bool:
+    """Note that another provider answers this attempt's run from here on; False where the run is not its any more."""
+    mine = Run.objects.filter(pk=run_id, attempt=attempt, state=RunState.RUNNING)
+    return bool(mine.update(provider=provider, model=model))
 
 
 def release(held: Iterable[tuple[UUID, int]]) -> int:
@@ -336,26 +223,3 @@ def release(held: Iterable[tuple[UUID, int]]) -> int:
         )
         ring_run(run_id)
     return given
-
-
-def buried(limit: int = 100) -> list[Outcome]:
-    """Outcomes for runs whose last permitted attempt died: they end as failed, with what was said kept."""
-    dead = Run.objects.filter(
-        state=RunState.RUNNING, lease_until__lt=Now(), attempt__gte=F("given_back") + settings.RUN_MAX_ATTEMPTS
-    )[:limit]
-    return [
-        Outcome(
-            run_id=run.pk,
-            conversation_id=run.conversation_id,
-            workspace_id=run.workspace_id,
-            attempt=run.attempt,
-            seq=run.seq_base + run.attempt * Run.ATTEMPT_SEQS,
-            state=RunState.FAILED,
-            parts=run.draft,
-            provider=run.provider,
-            model=run.model,
-            error_code="gave_up",
-            error_message=f"The run's worker died {run.attempt - run.given_back} times; it is not tried again.",
-        )
-        for run in dead
-    ]

@@ -98,7 +98,7 @@ def _action(run: Run, step: Step, place: int, key: UUID, judged: gate.Judged, po
         call_id=judged.proposed.call_id,
         tool=judged.proposed.name[:200],
         tool_version=spec.version if spec else "",
-        risk=spec.risk if spec else "",
+        risk=judged.call.risk if judged.call else spec.risk if spec else "",
         retry=spec.retry if spec else "",
         arguments=judged.arguments,
         policy_version=policy_version,

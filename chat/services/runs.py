@@ -1,10 +1,10 @@
-"""Use cases of runs as people see them: start, cancel, and how one stands."""
+"""Use cases of runs as people see them: start and cancel."""
 
 import contextlib
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -13,15 +13,18 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Actor, User
+from accounts.services import budgets, holds
 from agents.brain import Choice
-from agents.providers.base import PASSING
 from approvals.services import audit
 from chat import eventlog, transcript
 from chat.bells import ring_run
-from chat.models import Conversation, Message, MessageRole, Run, RunState
-from chat.services import actions, verdicts
+from chat.models import ENDED, Conversation, Message, MessageRole, Run, RunState
+from chat.services import actions, attachments, families, ledger, storing, verdicts
+from chat.services.attachments import Written
 from core import ids
 from core.errors import Conflict, NotFound
+
+MOST_STOPPED = 200
 
 
 class OnConflict(StrEnum):
@@ -68,24 +71,28 @@ def start(
     choice: Choice,
     on_conflict: OnConflict = OnConflict.REJECT,
     metadata: dict[str, object] | None = None,
+    mood: str = "",
     run_id: UUID | None = None,
     behind: User | None = None,
+    team: dict[str, Any] | None = None,
+    images: Sequence[Written] = (),
     also: Callable[[Run], None] | None = None,
 ) -> Run:
     """Store the message and the run that answers it, and wake a worker once that is committed.
 
-    `also` is called in the same transaction. A conversation that is not stored yet is stored with them. Who stands
-    `behind` the run of an agent that woke by itself, or made the key by which a message of another person came,
-    countersigns nothing of it. Raises ConversationBusy where another run has the conversation's turn and the message
-    may neither wait nor interrupt.
+    `also` is called in the same transaction; `team` says how a team answers; `images` come with the message. A
+    conversation that is not stored yet is stored with them. Who stands `behind` the run of an agent that woke by
+    itself, or made the key by which a message of another person came, countersigns nothing of it. Raises
+    ConversationBusy where another run has the conversation's turn and the message may neither wait nor interrupt.
     """
+    check_budgets(conversation, choice)
     message = Message(
         id=ids.new(),
         workspace_id=conversation.workspace_id,
         conversation=conversation,
         role=MessageRole.USER,
         content=text,
-        parts=[{"type": "text", "text": text}],
+        parts=[*(one.prepared.part() for one in images), {"type": "text", "text": text}],
         metadata=metadata or {},
     )
     run = Run(
@@ -95,6 +102,7 @@ def start(
         agent_id=answering(conversation),
         message=message,
         companion_type=conversation.companion.type if conversation.companion else "",
+        mood=mood,
         provider=choice.provider.name,
         model=choice.model,
         behind=by.key.maker if by and by.key else behind,
@@ -103,11 +111,16 @@ def start(
     fresh = conversation._state.adding
     try:
         # A new conversation's one statement needs no transaction of its own: it is stored whole or not at all.
-        alone = fresh and also is None and not connection.in_atomic_block
+        alone = fresh and also is None and team is None and not images and not connection.in_atomic_block
         with contextlib.nullcontext() if alone else transaction.atomic():
             if not fresh:
                 _take_turn(conversation, run, on_conflict, by=by)
-            _store(conversation, message, run, fresh=fresh, by=by)
+            storing.store(conversation, message, run, fresh=fresh, by=by)
+            if team is not None:
+                Run.objects.filter(pk=run.pk).update(team=team)
+                run.team = team
+            if images:
+                attachments.store(message, images)
             if also is not None:
                 also(run)
             if run.active:
@@ -120,77 +133,35 @@ def start(
     return run
 
 
+def check_budgets(conversation: Conversation, choice: Choice) -> None:
+    """Raises BudgetExceeded where nothing is left for an answer; each call of a model is held back by itself."""
+    workspace_id, agent_id = conversation.workspace_id, answering(conversation)
+    limits = budgets.applying(workspace_id, user_id=conversation.user_id, agent_id=agent_id)
+    holds.check(limits, workspace_id=workspace_id, free=choice.provider.own_key or choice.provider.offline)
+
+
 def answering(conversation: Conversation) -> UUID:
-    """The agent that answers in a conversation."""
+    """The agent that answers in a conversation: of a team the one that leads it."""
     agent_id = conversation.companion.agent_id if conversation.companion else conversation.agent_id
-    assert agent_id is not None, "a conversation has a companion or an agent"
+    if conversation.team:
+        agent_id = conversation.team.lead_id
+    assert agent_id is not None, "a conversation has a companion, an agent or a team"
     return agent_id
 
 
-_BEGIN = """WITH conversation AS (
-    INSERT INTO chat_conversation (id, workspace_id, user_id, companion_id, agent_id, title, archived, last_seq)
-    VALUES (%(conversation)s, %(workspace)s, %(user)s, %(companion)s, %(background)s, %(title)s, false, 0)), """
-_STORE = """, message AS (
-    INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, model, provider, metadata)
-    VALUES (%(message)s, %(workspace)s, %(conversation)s, %(role)s, %(content)s, %(parts)s::jsonb, '', '',
-        %(metadata)s::jsonb))
-INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, behind_id, message_id, state, active, attempt,
-    given_back, resumed, steps, seq_base, seq, draft, companion_type, provider, model, worker, error_code,
-    error_message)
-VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(behind)s, %(message)s, %(state)s, %(active)s, 0, 0,
-    false, 0, 0, 0, '[]'::jsonb, %(companion_type)s, %(provider)s, %(model)s, '', '', '')
-"""
-
-
-def _store(conversation: Conversation, message: Message, run: Run, *, fresh: bool, by: Actor | None) -> None:
-    """Insert the message, its run and what the audit log says of it, and a fresh conversation, in one statement.
-
-    Three `save()`s in a transaction took four times the CPU here and five round trips; every message comes this way.
-    """
-    begun = audit.Entry(
-        type="run.started",
-        workspace_id=run.workspace_id,
-        who=audit.person(by) if by else audit.agent(run.agent_id, run.behind_id),
-        target=("run", run.pk),
-        agent_id=run.agent_id,
-        session_id=conversation.pk,
-        data={"companion": run.companion_type, "model": run.model, "provider": run.provider},
-    )
-    logged, told = audit.cte([begun])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            (_BEGIN if fresh else "WITH ") + logged + _STORE,
-            {
-                **told,
-                "background": conversation.agent_id,
-                "conversation": conversation.pk,
-                "workspace": conversation.workspace_id,
-                "user": conversation.user_id,
-                "companion": conversation.companion_id,
-                "title": conversation.title,
-                "message": message.pk,
-                "role": message.role,
-                "content": message.content,
-                "parts": json.dumps(message.parts),
-                "metadata": json.dumps(message.metadata),
-                "run": run.pk,
-                "agent": run.agent_id,
-                "behind": run.behind_id,
-                "state": run.state,
-                "active": run.active,
-                "companion_type": run.companion_type,
-                "provider": run.provider,
-                "model": run.model,
-            },
-        )
-
-
-def cancel(run: Run, *, by: Actor) -> None:
-    """Ask that the run stop. One that waits in line ends here; one under way is stopped by its worker."""
+def cancel(run: Run, *, by: Actor | None) -> None:
+    """Ask that the run stop, and all within it. One that waits ends here; one under way is stopped by its worker."""
     with transaction.atomic():
         conversation = Conversation.objects.select_for_update(no_key=True).filter(pk=run.conversation_id).first()
         if conversation is not None and cancel_locked(run.pk, conversation, by=by):
             promote([conversation.pk])
+
+
+def stop_below(run_id: UUID | None = None, *, by: Actor | None = None) -> None:
+    """Stop what works within a run, or within any that is over: in a transaction each, because locks go upwards."""
+    left = Run.objects.filter(parent=run_id) if run_id else Run.objects.filter(parent__state__in=ENDED)
+    for run in left.filter(parent__isnull=False, ended_at=None, cancel_requested_at=None)[:MOST_STOPPED]:
+        cancel(run, by=by)
 
 
 def get(run_id: UUID, *, by: Actor) -> Run:
@@ -199,57 +170,6 @@ def get(run_id: UUID, *, by: Actor) -> Run:
     if found is None:
         raise UnknownRun(f"No run {run_id} is yours.")
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a run stands in the database: the truth that a reader falls back to when the log cannot serve it."""
-
-    state: RunState
-    attempt: int
-    seq: int
-    text: str
-    reasoning: str
-    message_id: str | None
-    error_code: str
-    error_message: str
-    provider: str
-    model: str
-    companion: str
-    conversation_id: str
-    waits_for: tuple[actions.Asked, ...] = ()
-
-
-def standing(run_id: str) -> Standing | None:
-    """The run as the database has it, or None where it has been deleted."""
-    run = Run.objects.filter(pk=run_id).first()
-    if run is None:
-        return None
-    answer = Message.objects.filter(pk=run.answer_id).first() if run.answer_id else None
-    parts = answer.parts if answer else run.draft
-    return Standing(
-        state=RunState(run.state),
-        attempt=run.attempt,
-        seq=run.seq,
-        text=transcript.text(parts),
-        reasoning=transcript.text(parts, "reasoning"),
-        message_id=str(run.answer_id) if run.answer_id else None,
-        error_code=run.error_code,
-        error_message=run.error_message,
-        provider=run.provider,
-        model=run.model,
-        companion=run.companion_type,
-        conversation_id=str(run.conversation_id),
-        waits_for=tuple(actions.asked(run.pk)) if run.state == RunState.WAITING_APPROVAL else (),
-    )
-
-
-_RETRYABLE = PASSING | {"gave_up", "internal_error", "brain_unavailable"}
-
-
-def retryable(error_code: str) -> bool:
-    """Whether the same message may be sent again with hope after a run failed with this code."""
-    return error_code in _RETRYABLE
 
 
 _PROMOTE = """
@@ -281,7 +201,6 @@ def _take_turn(conversation: Conversation, run: Run, on_conflict: OnConflict, *,
         raise ChangedMeanwhile
     locked.title = conversation.title = locked.title or conversation.title
     locked.updated_at = Now()
-    locked.save(update_fields=["title", "updated_at"])
     line = Run.objects.filter(conversation=locked).filter(Q(active=True) | Q(state=RunState.QUEUED))
     if on_conflict is OnConflict.INTERRUPT:
         for waiting in line.order_by(
@@ -292,11 +211,16 @@ def _take_turn(conversation: Conversation, run: Run, on_conflict: OnConflict, *,
         raise LineFull(f"{settings.LINE_LIMIT} messages wait in this conversation already.")
     if on_conflict is not OnConflict.REJECT:
         run.active = not line.filter(active=True).exists()
+    if run.active and locked.user_id:  # who answers has seen what was said before
+        locked.unread_from = Now()
+    locked.save(update_fields=["title", "updated_at", "unread_from"])
 
 
 def cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor | None) -> bool:
     """Cancel under the conversation's lock; True where the run ended by it, with what it had said kept."""
     run = Run.objects.select_for_update().get(pk=run_id)
+    if not run.ended:
+        transaction.on_commit(partial(stop_below, run_id, by=by), robust=True)
     if run.state == RunState.RUNNING:
         if not run.cancel_requested_at:
             Run.objects.filter(pk=run_id).update(cancel_requested_at=Now())
@@ -313,9 +237,12 @@ def cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor | None)
     if run.draft:
         run.answer_id = _keep_draft(run).pk
     run.save()
+    ledger.record_unfinished(run)
     Conversation.objects.filter(pk=conversation.pk).update(last_seq=run.seq)
     conversation.last_seq = run.seq
     audit.record(_told(run, "run.cancelled", by))
+    families.settle_calls([(run.pk, False, "It was stopped.", "cancelled")] if run.parent_id else [])
+    actions.wake_above(run)
     name = str(by.user) if by else ""
     transaction.on_commit(lambda: eventlog.tell_cancelled(run, seq=run.seq, by=name), robust=True)
     return True
@@ -340,7 +267,7 @@ def _keep_draft(run: Run) -> Message:
         conversation_id=run.conversation_id,
         role=MessageRole.ASSISTANT,
         content=run.said,
-        parts=run.draft,
+        parts=transcript.shown(run.draft),
         provider=run.provider,
         model=run.model,
         metadata={"incomplete": RunState.CANCELLED.value},

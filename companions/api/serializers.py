@@ -6,7 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from agents.models import Agent
-from companions.models import Companion, Layer
+from companions.models import Companion, Layer, Mood
 from core.serializers import StrictSerializer
 
 TOOL_NAME = r"^[A-Za-z0-9_.:/*-]{1,100}$"
@@ -22,7 +22,8 @@ class CompanionOut(serializers.ModelSerializer[Companion]):
     class Meta:
         model = Companion
         fields = (
-            "type", "name", "description", "agent", "personality", "tone", "memory_layers", "tools_allowed",
+            "type", "name", "description", "agent", "personality", "tone", "mood", "memory_layers",
+            "tools_allowed",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -44,6 +45,9 @@ class CompanionConfig(StrictSerializer):
 
     personality = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
     tone = serializers.CharField(max_length=200, allow_blank=True, required=False)
+    mood = serializers.ChoiceField(
+        choices=Mood.choices, required=False, help_text="How it speaks where a message does not say."
+    )
     memory_layers = serializers.ListField(
         child=serializers.ChoiceField(choices=Layer.choices),
         max_length=len(Layer),
@@ -55,7 +59,7 @@ class CompanionConfig(StrictSerializer):
         max_length=200,
         required=False,
         validators=[no_twins],
-        help_text="Names of the agent's tools; empty: all of them.",
+        help_text="Names of tools that the workspace has; empty: all of the agent's.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ HESTIA = {
     "agent": "smart-home",
     "personality": "Calm and practical.",
     "tone": "friendly",
+    "mood": "normal",
     "memory_layers": ["identity", "preferences", "history"],
     "tools_allowed": [],
 }

@@ -22,6 +22,8 @@ def parse(sse: bytes) -> list[tuple[str, str, dict]]:
 
 
 SAMPLES = {
+    events.TeamBegan: ("debate", [{"agent_id": "1", "agent_name": "Ada"}]),
+    events.MemberEnded: ("1", "Ada", "member", "1.member.1", "2", ""),
     events.RunStarted: ("c", "smart-home", "p", "m"),
     events.RunRestarted: (2, "worker_lost"),
     events.Snapshot: (1, "so far", "thought"),
@@ -33,6 +35,8 @@ SAMPLES = {
     events.ToolStarted: ("c1", "lights.on"),
     events.ToolFinished: ("c1", "lights.on", True, "on"),
     events.Status: ("thinking",),
+    events.ProviderChanged: ("groq", "llama", "p: it does not answer; groq answers with llama"),
+    events.Compacted: (12, "p", "m"),
     events.Usage: (3, 4, None),
     events.MessageCompleted: ("m1", "2026-01-01T00:00:00Z"),
     events.RunCompleted: ("m1", "hello"),
@@ -41,6 +45,8 @@ SAMPLES = {
     events.RunCancelled: ("m1", "hel"),
 }
 NAMES = {
+    events.TeamBegan: ["team"],
+    events.MemberEnded: ["member"],
     events.RunStarted: [],
     events.RunRestarted: ["restart"],
     events.Snapshot: ["restart", "reasoning", "delta"],
@@ -52,6 +58,8 @@ NAMES = {
     events.ToolStarted: ["status"],
     events.ToolFinished: ["tool_result"],
     events.Status: ["status"],
+    events.ProviderChanged: ["status"],
+    events.Compacted: ["status"],
     events.Usage: ["usage"],
     events.MessageCompleted: [],
     events.RunCompleted: ["done"],
@@ -93,6 +101,8 @@ def test_the_end_of_a_run_is_told_as_the_contract_lists_it():
     assert encoder().frames(events.RunCompleted("m1", "hello")) == [
         ("done", {"message_id": "m1", **ended, "status": "completed", "response": "hello"})
     ]
+    other = encoder().frames(events.RunCompleted("m1", "hello", "groq", "llama"))[0][1]
+    assert (other["provider"], other["model"]) == ("groq", "llama")
     assert encoder().frames(events.RunCancelled("m1", "hel"))[0][1]["status"] == "cancelled"
     waiting = encoder().frames(events.RunWaiting(["a1"], "hello"))[0][1]
     assert (waiting["status"], waiting["approvals"]) == ("awaiting_approval", ["a1"])

@@ -9,8 +9,9 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from chat.models import Conversation, Message, Run, RunState
-from chat.services import conversations, leases, runs
-from chat.services.leases import Checkpoint, Outcome
+from chat.services import conversations, finishing, leases, runs
+from chat.services.finishing import Outcome
+from chat.services.leases import Checkpoint
 from chat.services.runs import ConversationBusy, OnConflict
 
 pytestmark = pytest.mark.django_db
@@ -58,8 +59,8 @@ def test_a_claimed_run_brings_what_answering_needs(say, smart_home):
 def test_an_answer_is_stored_once_and_frees_the_conversation(say):
     run = say("Hello")
     [claim] = take()
-    assert set(leases.finish([outcome(claim)])) == {run.pk}
-    assert leases.finish([outcome(claim)]) == {}
+    assert set(finishing.finish([outcome(claim)])) == {run.pk}
+    assert finishing.finish([outcome(claim)]) == {}
     run.refresh_from_db()
     assert (run.state, run.active) == (RunState.COMPLETED, False)
     assert [m.content for m in run.conversation.messages.order_by("id")] == ["Hello", "Hi"]
@@ -68,7 +69,7 @@ def test_an_answer_is_stored_once_and_frees_the_conversation(say):
 def test_the_next_run_reads_the_history_and_counts_on(say):
     first = say("Hello")
     [claim] = take()
-    leases.finish([outcome(claim)])
+    finishing.finish([outcome(claim)])
     say("And now?", into=first.conversation)
     [second] = take()
     assert [(m.role, m.content) for m in second.messages] == [
@@ -103,7 +104,7 @@ def test_a_queued_message_waits_for_its_turn(say):
     [claim] = take()
     assert claim.run_id == first.pk
     assert [m.content for m in claim.messages] == ["One"]
-    leases.finish([outcome(claim)])
+    finishing.finish([outcome(claim)])
     [claim] = take()
     assert claim.run_id == second.pk
     assert [m.content for m in claim.messages] == ["One", "Hi", "Two"]
@@ -123,7 +124,7 @@ def test_an_interrupting_message_follows_once_the_worker_has_stopped(say):
     second = say("Two", into=first.conversation, on_conflict=OnConflict.INTERRUPT)
     assert not second.active
     assert leases.checkpoint([Checkpoint(claim.run_id, 1, 3, [])]) == {first.pk: True}
-    leases.finish([outcome(claim, "Hal", RunState.CANCELLED)])
+    finishing.finish([outcome(claim, "Hal", RunState.CANCELLED)])
     assert [c.run_id for c in take()] == [second.pk]
 
 
@@ -142,8 +143,8 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing(say):
     lapse(run)
     [second] = take(lapsed=True)
     assert leases.checkpoint([Checkpoint(run.pk, first.attempt, 9, [{"type": "text", "text": "late"}])]) == {}
-    assert leases.finish([outcome(first, "late")]) == {}
-    assert set(leases.finish([outcome(second, "right")])) == {run.pk}
+    assert finishing.finish([outcome(first, "late")]) == {}
+    assert set(finishing.finish([outcome(second, "right")])) == {run.pk}
     assert run.conversation.messages.get(role="assistant").content == "right"
 
 
@@ -163,7 +164,7 @@ def test_a_run_that_kills_its_workers_is_given_up_with_what_it_said(say, setting
     leases.checkpoint([Checkpoint(run.pk, 2, claim.seq + 2, [{"type": "text", "text": "half"}])])
     lapse(run)
     assert take(lapsed=True) == []
-    leases.finish(leases.buried())
+    finishing.finish(finishing.buried())
     run.refresh_from_db()
     assert (run.state, run.error_code) == (RunState.FAILED, "gave_up")
     assert run.conversation.messages.get(role="assistant").content == "half"
@@ -183,9 +184,9 @@ def test_a_run_given_back_is_no_death(say, settings):
     [claim] = take()
     leases.release([(claim.run_id, claim.attempt)])
     take()
-    assert leases.buried() == []
+    assert finishing.buried() == []
     lapse(run)
-    assert [outcome.error_code for outcome in leases.buried()] == ["gave_up"]
+    assert [outcome.error_code for outcome in finishing.buried()] == ["gave_up"]
 
 
 def test_cancelling_a_run_that_waits_ends_it_and_moves_the_line(say, member):
@@ -217,7 +218,7 @@ def test_an_interrupting_message_ends_all_who_wait(say, held):
     for run in waiting:
         run.refresh_from_db()
         assert run.state == RunState.CANCELLED
-    leases.finish([outcome(claim, "Hal", RunState.CANCELLED) for claim in claims])
+    finishing.finish([outcome(claim, "Hal", RunState.CANCELLED) for claim in claims])
     assert [claim.run_id for claim in take()] == [last.pk]
 
 
@@ -234,9 +235,9 @@ def test_an_answer_stands_behind_its_question_whatever_was_queued_meanwhile(say,
     first = say("One")
     [claim] = take()
     say("Two", into=first.conversation, on_conflict=OnConflict.QUEUE)
-    leases.finish([outcome(claim, "answer one")])
+    finishing.finish([outcome(claim, "answer one")])
     [claim] = take()
-    leases.finish([outcome(claim, "answer two")])
+    finishing.finish([outcome(claim, "answer two")])
     say("Three", into=first.conversation)
     [claim] = take()
     told = [message.content for message in claim.messages]
@@ -251,7 +252,7 @@ def test_a_model_is_told_so_much_of_the_past_and_no_more(say, settings):
     settings.HISTORY_CHARACTERS = 20
     first = say("o" * 15)
     [claim] = take()
-    leases.finish([outcome(claim, "a" * 15)])
+    finishing.finish([outcome(claim, "a" * 15)])
     say("Three", into=first.conversation)
     [claim] = take()
     assert [message.content for message in claim.messages] == ["a" * 15, "Three"]
@@ -273,9 +274,9 @@ def test_a_lease_renewed_meanwhile_is_not_buried(say, settings):
     run = say("Hello")
     [claim] = take()
     lapse(run)
-    dead = leases.buried()
+    dead = finishing.buried()
     leases.checkpoint([Checkpoint(run.pk, claim.attempt, 1, [])])
-    assert leases.finish(dead, lapsed=True) == {}
+    assert finishing.finish(dead, lapsed=True) == {}
 
 
 def test_who_has_their_share_leaves_the_rest_to_others(say, member):
@@ -318,7 +319,7 @@ def test_messages_of_every_kind_at_once_neither_lock_nor_break_each_other(say, c
 def test_cancelling_an_ended_run_changes_nothing(say, member):
     run = say("Hello")
     [claim] = take()
-    leases.finish([outcome(claim)])
+    finishing.finish([outcome(claim)])
     runs.cancel(run, by=member)
     run.refresh_from_db()
     assert run.state == RunState.COMPLETED

@@ -10,7 +10,7 @@ PERSONA = {
     "personality": "Dry and exact.",
     "tone": "brief",
     "memory_layers": ["identity"],
-    "tools_allowed": ["lights.set", "mcp:home/*"],
+    "tools_allowed": ["device_list", "device_control"],
 }
 
 
@@ -27,6 +27,7 @@ def test_companions_are_those_of_the_workspace_that_are_switched_on(api, smart_h
                 "agent": "smart-home",
                 "personality": "",
                 "tone": "",
+                "mood": "normal",
                 "memory_layers": ["identity", "preferences", "history"],
                 "tools_allowed": [],
             }
@@ -91,6 +92,7 @@ def test_the_companion_of_another_workspace_is_not_there(client_of, stranger, ow
         {"memory_layers": [1]},
         {"tools_allowed": [""]},
         {"tools_allowed": ["rm -rf"]},
+        {"tools_allowed": ["no_such_tool"]},
         {"tools_allowed": ["a"] * 201},
         {"tools_allowed": ["a", "a"]},
         {"tone": "x", "colour": "red"},
@@ -102,3 +104,13 @@ def test_what_is_no_persona_is_refused_and_nothing_changes(client_of, manager, s
     before = smart_home.updated_at
     smart_home.refresh_from_db()
     assert smart_home.updated_at == before
+
+
+def test_an_unknown_tool_is_refused_with_those_there_are_and_one_that_is_gone_may_stay(client_of, manager, smart_home):
+    client = client_of(manager)
+    problem = client.put(CONFIG, {"tools_allowed": ["device_list", "door_unlok"]}).json()
+    assert [(one["field"], one["code"]) for one in problem["errors"]] == [("tools_allowed", "unknown_tool")]
+    assert "'door_unlok'" in problem["detail"]
+    assert "door_unlock" in problem["detail"]
+    Companion.objects.filter(pk=smart_home.pk).update(tools_allowed=["gone"])
+    assert client.put(CONFIG, {"tools_allowed": ["gone", "device_list"]}).status_code == 200

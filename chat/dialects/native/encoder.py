@@ -7,8 +7,11 @@ import msgspec
 from agents.events import (
     ApprovalDecided,
     ApprovalRequested,
+    Compacted,
     Event,
+    MemberEnded,
     MessageCompleted,
+    ProviderChanged,
     ReasoningDelta,
     RunCancelled,
     RunCompleted,
@@ -18,6 +21,7 @@ from agents.events import (
     RunWaiting,
     Snapshot,
     Status,
+    TeamBegan,
     TextDelta,
     ToolFinished,
     ToolProposed,
@@ -51,7 +55,7 @@ class Encoder:
 
         Its number is the `id` of its last frame alone: who was cut off between two frames of one event has not had it.
         """
-        if type(event) is TextDelta:  # nearly all events are this one
+        if type(event) is TextDelta and event.speaker is None:  # nearly all events are this one
             return b"id: %d\nevent: delta\ndata: %b\n\n" % (seq, _json({"text": event.text}))
         frames = self.frames(event)
         return b"".join(to_sse(seq if frame is frames[-1] else None, frame) for frame in frames)
@@ -66,9 +70,9 @@ class Encoder:
             case Snapshot():
                 return self._snapshot(event)
             case TextDelta():
-                return [("delta", {"text": event.text})]
+                return [("delta", _said(event))]
             case ReasoningDelta():
-                return [("reasoning", {"text": event.text})]
+                return [("reasoning", _said(event))]
             case ToolProposed():
                 data = {"call_id": event.call_id, "name": event.name, "arguments": event.arguments}
                 return [("tool_call", data)]
@@ -80,18 +84,27 @@ class Encoder:
                 return [("status", {"label": f"{event.name} is running"})]
             case ToolFinished():
                 return [("tool_result", _fields(event))]
+            case TeamBegan():
+                return [("team", _fields(event))]
+            case MemberEnded():
+                return [("member", _fields(event))]
             case Status():
                 return [("status", {"label": event.label})]
+            case ProviderChanged():
+                return [("status", _fields(event))]
+            case Compacted():
+                label = f"{event.messages} older messages are summarised; all of them stay in the session"
+                return [("status", {"label": label, "compacted": event.messages})]
             case Usage():
                 return [("usage", _fields(event))]
             case MessageCompleted():
                 return []
             case RunCompleted():
-                return [self._done(event.message_id, "completed", event.text)]
+                return [self._done(event, event.message_id, "completed")]
             case RunWaiting():
-                return [self._done(None, "awaiting_approval", event.text, approvals=event.approvals)]
+                return [self._done(event, None, "awaiting_approval", approvals=event.approvals)]
             case RunCancelled():
-                return [self._done(event.message_id, "cancelled", event.text)]
+                return [self._done(event, event.message_id, "cancelled")]
             case RunFailed():
                 return [("error", {**_fields(event), **self._run})]
             case _:
@@ -104,8 +117,15 @@ class Encoder:
             frames.append(("reasoning", {"text": event.reasoning}))
         return [*frames, ("delta", {"text": event.text})]
 
-    def _done(self, message_id: str | None, status: str, text: str, **more: Any) -> Frame:
-        return "done", {"message_id": message_id, **self._run, "status": status, "response": text, **more}
+    def _done(
+        self, event: RunCompleted | RunWaiting | RunCancelled, message_id: str | None, status: str, **more: Any
+    ) -> Frame:
+        """How it ended, and who answered where that is not whom the stream began with."""
+        who = {"provider": event.provider, "model": event.model}
+        who = who if event.provider and not who.items() <= self._session.items() else {}
+        return "done", {
+            "message_id": message_id, **self._run, "status": status, "response": event.text, **who, **more,
+        }  # fmt: skip
 
 
 def to_sse(seq: int | None, frame: Frame) -> bytes:
@@ -119,6 +139,11 @@ def error_frame(code: str, message: str, *, retryable: bool) -> bytes:
     """A fault of the stream itself, as its terminal event; it has no number, so that a reader resumes where it was."""
     data = {"code": code, "message": message, "retryable": retryable}
     return b"event: error\ndata: %b\n\n" % _json(data)
+
+
+def _said(event: TextDelta | ReasoningDelta) -> dict[str, Any]:
+    """A piece of text, and who speaks where several do."""
+    return {"text": event.text, **(_fields(event.speaker) if event.speaker else {})}
 
 
 def _fields(event: msgspec.Struct) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from accounts.models import Actor
 from agents import brain
+from agents.providers import abilities
 from chat import eventlog
 from chat.dialects.native.encoder import Encoder
 from chat.eventlog import Watch
 from chat.models import Conversation, Run
-from chat.services import conversations, runs
+from chat.services import attachments, conversations, nesting, runs
 from chat.services.runs import OnConflict
 from companions import directory
 from core import ids
@@ -28,25 +29,49 @@ def begin(
         actor.workspace,
         asked=said.get("model"),
         preferred=actor.membership.preferred_model,
-        agent_model=conversation.companion.agent.model if conversation.companion else "",
+        agent_model=agent_model(conversation),
+        user_id=actor.user.pk,
+        needs=needs(conversation) | ({abilities.VISION} if said.get("attachments") else frozenset()),
     )
+    pictures = attachments.read(said.get("attachments", ()))
+    team, asked = conversation.team, said.get("model") or ""
+    plan = nesting.plan(team, said["message"], mode=said.get("mode"), model=asked) if team else None
     run_id = ids.new()
     watch = eventlog.feed.watch(str(run_id))
     try:
-        run = runs.start(
-            conversation,
-            text=said["message"],
-            by=actor,
-            choice=choice,
-            on_conflict=OnConflict(said["on_conflict"]),
-            metadata=said.get("metadata"),
-            run_id=run_id,
-            also=also,
-        )
+        with attachments.written(pictures) as images:
+            run = runs.start(
+                conversation,
+                text=said["message"],
+                by=actor,
+                choice=choice,
+                on_conflict=OnConflict(said["on_conflict"]),
+                metadata=said.get("metadata"),
+                mood=said.get("mood", ""),
+                run_id=run_id,
+                team=plan,
+                images=images,
+                also=also,
+            )
     except BaseException:
         eventlog.feed.unwatch(str(run_id), watch)
         raise
     return run, watch
+
+
+def needs(conversation: Conversation) -> frozenset[str]:
+    """The abilities that the model needs which answers here: tools, where any are offered to it."""
+    companion = conversation.companion
+    if companion is None:
+        return frozenset()
+    allowed = companion.tools_allowed
+    return frozenset({abilities.TOOLS} if [t for t in companion.agent.all_tools if not allowed or t in allowed] else ())
+
+
+def agent_model(conversation: Conversation) -> str:
+    """The model that the agent wants who answers there; of a team the one that leads it."""
+    agent = conversation.companion.agent if conversation.companion else conversation.team and conversation.team.lead
+    return agent.model if agent else ""
 
 
 def find_conversation(actor: Actor, session_id: UUID | None, companion_type: str | None) -> Conversation:

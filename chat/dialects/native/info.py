@@ -10,8 +10,19 @@ from rest_framework.views import APIView
 
 from accounts.authentication import actor_of
 from agents import brain
+from agents.brain import Silent
+from agents.tools import registry
 from core.schema import GUARDED, problems
 from core.serializers import QuerySerializer
+
+
+class UnavailableOut(serializers.Serializer[Silent]):
+    """A provider that does not answer, or is not asked for a while, and why."""
+
+    provider = serializers.CharField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+
 
 INFO = inline_serializer(
     "Info",
@@ -21,6 +32,7 @@ INFO = inline_serializer(
         "tier": serializers.CharField(),
         "brain": serializers.ChoiceField(choices=["available", "unavailable"]),
         "providers": serializers.ListField(child=serializers.CharField()),
+        "unavailable": UnavailableOut(many=True),
         "tools": serializers.ListField(child=serializers.CharField()),
     },
 )
@@ -35,7 +47,8 @@ class InfoView(APIView):
     def get(self, request: Request) -> Response:
         """What this installation is and has."""
         QuerySerializer.read(request.query_params)
-        workspace = actor_of(request).workspace
+        actor = actor_of(request)
+        workspace = actor.workspace
         return Response(
             {
                 "name": "Countersign",
@@ -43,7 +56,8 @@ class InfoView(APIView):
                 "tier": workspace.tier,
                 "brain": "available" if brain.available(workspace) else "unavailable",
                 "providers": [spec.name for spec in brain.providers(workspace.pk)],
-                "tools": [],
+                "unavailable": [UnavailableOut(one).data for one in brain.unavailable(workspace, actor.user.pk)],
+                "tools": registry.names(workspace.pk),
             }
         )
 

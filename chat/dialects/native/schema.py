@@ -10,6 +10,8 @@ SSE_TEXT = """Named events, each with an `id` and one JSON object as data:
 `session` {session_id, run_id, companion, provider, model} · `delta` {text} · `reasoning` {text} ·
 `tool_call` {call_id, name, arguments} · `approval_required` {approval_id, call_id, name, risk, expires_at} ·
 `approval_decided` {approval_id, decision, by, reason} · `tool_result` {call_id, name, ok, summary} · `status` {label} ·
+`team` {mode, members} and `member` {agent_id, agent_name, role, place, run_id, error}: a team answers, and one of it
+has ended; a `delta` says by agent_id, agent_name, role and place whose it is ·
 `restart` {attempt, reason}: drop this answer's text so far · `usage` {input_tokens, output_tokens, cost_usd} ·
 `done` {message_id, session_id, run_id, status, response} · `error` {code, message, retryable}.
 Exactly one `done` or `error` ends the stream; a comment comes after 15 s of silence. Resume with `Last-Event-ID`."""
@@ -32,6 +34,7 @@ CHAT = {
         404,
         503,
         told={
+            402: "`budget_exceeded`: `detail` says which budget, how it stands and when it begins anew.",
             409: "The conversation is busy; `run_id` names the run.",
             502: "The model provider failed.",
             504: "The model did not answer in time.",

@@ -7,7 +7,10 @@ from django.conf import settings
 from rest_framework import serializers
 
 from chat.models import Conversation, Message, Run
+from chat.services import attachments
 from chat.services.runs import OnConflict
+from companions.models import Mood
+from core import images
 from core.serializers import QuerySerializer, StrictSerializer
 
 
@@ -17,19 +20,31 @@ def check_metadata(value: dict[str, Any]) -> None:
         raise serializers.ValidationError(f"This may have {settings.METADATA_LIMIT} bytes at most.", code="max_length")
 
 
+class AttachmentRequest(StrictSerializer):
+    """An image that comes with a message."""
+
+    type = serializers.ChoiceField(choices=[("image", "image")])
+    media_type = serializers.ChoiceField(choices=[(one, one) for one in images.TYPES])
+    data = serializers.CharField(  # type: ignore[assignment]  # DRF has a property of this name, its fields come first
+        max_length=images.BYTES_LIMIT * 4 // 3 + 4,
+        help_text=f"Base64 of the file, of {images.BYTES_LIMIT // 1_000_000} MB and 25 megapixels at most.",
+    )
+
+
 class MessageRequest(StrictSerializer):
     """A message to a companion that the path names."""
 
     message = serializers.CharField(max_length=settings.MESSAGE_LIMIT, trim_whitespace=False)
     model = serializers.CharField(max_length=200, required=False, help_text="Left out: the caller's preference.")
+    mood = serializers.ChoiceField(choices=Mood.choices, required=False, help_text="Left out: the companion's.")
     stream = serializers.BooleanField(default=False, help_text="Answer as server-sent events.")
     session_id = serializers.UUIDField(required=False, help_text="Go on with this session; else a new one begins.")
     metadata = serializers.DictField(required=False, validators=[check_metadata])
-    attachments = serializers.ListField(
-        child=serializers.DictField(),
+    attachments = AttachmentRequest(
+        many=True,
         required=False,
-        max_length=0,
-        help_text="No model here reads attachments.",
+        max_length=attachments.MOST,  # type: ignore[call-arg]  # of the list
+        help_text="Images.",
     )
     on_conflict = serializers.ChoiceField(choices=[(one.value, one.value) for one in OnConflict], default="reject")
     wait = serializers.FloatField(
@@ -132,11 +147,12 @@ class MessageOut(serializers.ModelSerializer[Message]):
 class SessionOut(serializers.ModelSerializer[Conversation]):
     """A session in lists."""
 
-    companion = serializers.CharField(source="companion.type")
+    companion = serializers.CharField(source="companion.type", allow_null=True, help_text="Null: it is with a team.")
+    team_id = serializers.UUIDField(allow_null=True)
 
     class Meta:
         model = Conversation
-        fields: tuple[str, ...] = ("id", "companion", "title", "archived", "created_at", "updated_at")
+        fields: tuple[str, ...] = ("id", "companion", "team_id", "title", "archived", "created_at", "updated_at")
 
 
 class SessionPage(serializers.Serializer[Any]):
@@ -210,6 +226,9 @@ class AnswerMessage(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+ANSWER_STATUS = [(name, name) for name in ("completed", "awaiting_approval", "cancelled")]
+
+
 class ChatAnswer(serializers.Serializer[Any]):
     """A whole answer at once."""
 
@@ -217,7 +236,7 @@ class ChatAnswer(serializers.Serializer[Any]):
     message = AnswerMessage(allow_null=True)
     session_id = serializers.UUIDField()
     run_id = serializers.UUIDField()
-    status = serializers.ChoiceField(choices=["completed", "awaiting_approval", "cancelled"])
+    status = serializers.ChoiceField(choices=ANSWER_STATUS)
     companion = serializers.CharField()
     model = serializers.CharField()
     provider = serializers.CharField()

@@ -1,6 +1,7 @@
 """The native dialect's chat and runs: a message in, a run begun, its events out."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from chat.dialects.native.serializers import (
 )
 from chat.eventlog import feed
 from chat.following import Numbered, follow
-from chat.models import Message, Run
+from chat.models import Conversation, Message, Run
 from chat.services import runs
 from chat.stream import Fold
 from core import bridge
@@ -41,6 +42,9 @@ FAULT = error_frame("internal_error", "The stream broke off by a fault of ours; 
 
 MESSAGE = ("id", "role", "content", "parts", "created_at")
 """What an answer's body tells of its message."""
+
+
+Serve = Callable[[Run, AsyncGenerator[list[Numbered]]], HttpResponseBase]
 
 
 class RunError(DomainError):
@@ -62,6 +66,7 @@ class RunError(DomainError):
 
 
 STATUS_OF = {
+    "budget_exceeded": 402,
     "unknown_model": 404,
     "brain_unavailable": 503,
     "provider_unavailable": 503,
@@ -69,6 +74,7 @@ STATUS_OF = {
     "first_token_timeout": 504,
     "stalled": 504,
     "turn_too_long": 504,
+    "context_too_long": 400,
     "deleted": 404,
     "internal_error": 503,
     "gave_up": 503,
@@ -93,18 +99,24 @@ class ChatView(APIView):
 
     def answer(self, request: Request, said: dict[str, Any], companion_type: str | None) -> HttpResponseBase:
         """Begin the run and serve it as the caller asked."""
+        conversation = partial(inbound.find_conversation, actor_of(request), said.get("session_id"), companion_type)
+        return self.respond(request, said, conversation, serve_answer)
+
+    def respond(
+        self, request: Request, said: dict[str, Any], find: Callable[[], Conversation], answered: Serve
+    ) -> HttpResponseBase:
+        """Begin a run in the conversation that is found, unless the request came before; `answered` serves it whole."""
         actor = actor_of(request)
         streamed = said["stream"] or "text/event-stream" in request.headers.get("Accept", "")
         wait = said.get("wait", inbound.STREAM_WAIT if streamed else 0.0)
-        serve = serve_stream if streamed else serve_answer
+        serve = serve_stream if streamed else answered
         with idempotency.claimed(request) as claim:
             if isinstance(claim, idempotency.Replay):
                 run = runs.get(claim.response["run_id"], by=actor)
                 response = serve(run, follow(str(run.pk), wait=wait))
                 response["Idempotency-Replayed"] = "true"
                 return response
-            conversation = inbound.find_conversation(actor, said.get("session_id"), companion_type)
-            run, watch = inbound.begin(actor, said, conversation, also=keep(claim))
+            run, watch = inbound.begin(actor, said, find(), also=keep(claim))
         response = serve(run, follow(str(run.pk), watch=watch, wait=wait))
         stream.release_with(response, lambda: feed.unwatch(str(run.pk), watch))
         return response
@@ -185,11 +197,11 @@ def serve_answer(run: Run, batches: AsyncGenerator[list[Numbered]]) -> HttpRespo
         if isinstance(last, RunFailed):
             raise RunError(last, run)
         if isinstance(last, RunWaiting):
-            return 202, answer_body(run, last.text, "awaiting_approval", None, approvals=last.approvals)
+            return 202, answer_body(run, last, "awaiting_approval", None, approvals=last.approvals)
         assert isinstance(last, RunCompleted | RunCancelled), "a followed run always ends with an event"
         message = told(fold) or await bridge.in_thread(stored, last.message_id)
         status = "completed" if isinstance(last, RunCompleted) else "cancelled"
-        return 200, answer_body(run, last.text, status, message)
+        return 200, answer_body(run, last, status, message)
 
     return stream.answer(batches, render)
 
@@ -216,18 +228,22 @@ def stored(message_id: str | None) -> dict[str, Any] | None:
 
 
 def answer_body(
-    run: Run, text: str, status: str, message: dict[str, Any] | None, approvals: Sequence[str] = ()
+    run: Run,
+    last: RunCompleted | RunWaiting | RunCancelled,
+    status: str,
+    message: dict[str, Any] | None,
+    approvals: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The JSON body of a run that ended, or that waits for approval."""
+    """The JSON body of a run that ended, or that waits for approval, with who answered in the end."""
     return {
-        "response": text,
+        "response": last.text,
         "message": {name: message[name] for name in MESSAGE} if message else None,
         "session_id": str(run.conversation_id),
         "run_id": str(run.pk),
         "status": status,
         "companion": run.companion_type,
-        "model": run.model,
-        "provider": run.provider,
+        "model": last.model or run.model,
+        "provider": last.provider or run.provider,
         "usage": message["usage"] if message else None,
         "approvals": list(approvals),
     }

@@ -1,0 +1,37 @@
+"""Where an agent may have an address from without asking: what a person wrote, and what a search found for it."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from chat.models import Action, ActionState, Conversation, Message, MessageRole, Run
+
+SEARCH = "web_search"
+MESSAGES = 50
+RUNS = SEARCHES = 20
+MOST_ABOVE = 10
+CHARACTERS = 20_000  # of each
+
+
+def texts(conversation_id: UUID | None) -> Iterator[str]:
+    """What the person of a conversation wrote, and what was found by searches in it, the latest first.
+
+    What wakes an agent in the background was not written by a person who talks with it, and neither were the orders
+    that a model gives to another: these do not count, but what was heard in the conversation above does.
+    """
+    within = _chain(conversation_id)
+    runs = Run.objects.filter(conversation_id__in=within).order_by("-id").values("pk")[:RUNS]
+    found = Action.objects.filter(run__in=runs, tool=SEARCH, state=ActionState.SUCCEEDED).order_by("-id")
+    people = Message.objects.filter(conversation__parent=None, conversation__user__isnull=False, role=MessageRole.USER)
+    said = people.filter(conversation_id__in=within).order_by("-turn_at", "-created_at")
+    yield from (text[:CHARACTERS] for text in found.values_list("result", flat=True)[:SEARCHES])
+    yield from (text[:CHARACTERS] for text in said.values_list("content", flat=True)[:MESSAGES])
+
+
+def _chain(conversation_id: UUID | None) -> list[UUID]:
+    """The conversation and those above it."""
+    found: list[UUID] = []
+    while conversation_id is not None and len(found) < MOST_ABOVE:
+        found.append(conversation_id)
+        above = Conversation.objects.filter(pk=conversation_id).values_list("parent_id", flat=True)
+        conversation_id = above.first()
+    return found

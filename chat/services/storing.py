@@ -1,0 +1,72 @@
+"""How a message and the run that answers it are stored: in one statement."""
+
+import json
+
+from django.db import connection
+
+from accounts.models import Actor
+from approvals.services import audit
+from chat.models import Conversation, Message, Run
+
+_BEGIN = """WITH conversation AS (
+    INSERT INTO chat_conversation (id, workspace_id, user_id, companion_id, agent_id, team_id, parent_id,
+        title, archived, last_seq, unread_from)
+    VALUES (%(conversation)s, %(workspace)s, %(user)s, %(companion)s, %(background)s, %(team)s, %(above)s, %(title)s,
+        false, 0, CASE WHEN %(user)s::uuid IS NOT NULL AND %(above)s::uuid IS NULL THEN statement_timestamp() END)), """
+_STORE = """, message AS (
+    INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, model, provider, metadata)
+    VALUES (%(message)s, %(workspace)s, %(conversation)s, %(role)s, %(content)s, %(parts)s::jsonb, '', '',
+        %(metadata)s::jsonb))
+INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, behind_id, message_id, state, active, attempt,
+    given_back, resumed, steps, seq_base, seq, draft, companion_type, mood, provider, model, worker, error_code,
+    error_message, agent_version)
+VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(behind)s, %(message)s, %(state)s, %(active)s, 0, 0,
+    false, 0, 0, 0, '[]'::jsonb, %(companion_type)s, %(mood)s, %(provider)s, %(model)s, '', '', '',
+    coalesce((SELECT version FROM agents_agent WHERE id = %(agent)s), 0))
+"""
+
+
+def store(conversation: Conversation, message: Message, run: Run, *, fresh: bool, by: Actor | None) -> None:
+    """Insert the message, its run and what the audit log says of it, and a fresh conversation, in one statement.
+
+    Three `save()`s in a transaction took four times the CPU here and five round trips; every message comes this way.
+    """
+    begun = audit.Entry(
+        type="run.started",
+        workspace_id=run.workspace_id,
+        who=audit.person(by) if by else audit.agent(run.agent_id, run.person_id),
+        target=("run", run.pk),
+        agent_id=run.agent_id,
+        session_id=conversation.pk,
+        data={"companion": run.companion_type, "model": run.model, "provider": run.provider},
+    )
+    logged, told = audit.cte([begun])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            (_BEGIN if fresh else "WITH ") + logged + _STORE,
+            {
+                **told,
+                "background": conversation.agent_id,
+                "team": conversation.team_id,
+                "above": conversation.parent_id,
+                "conversation": conversation.pk,
+                "workspace": conversation.workspace_id,
+                "user": conversation.user_id,
+                "companion": conversation.companion_id,
+                "title": conversation.title,
+                "message": message.pk,
+                "role": message.role,
+                "content": message.content,
+                "parts": json.dumps(message.parts),
+                "metadata": json.dumps(message.metadata),
+                "run": run.pk,
+                "agent": run.agent_id,
+                "behind": run.behind_id,
+                "state": run.state,
+                "active": run.active,
+                "companion_type": run.companion_type,
+                "mood": run.mood,
+                "provider": run.provider,
+                "model": run.model,
+            },
+        )

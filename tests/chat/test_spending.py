@@ -1,0 +1,228 @@
+"""What answers come to: held back before a call, settled after it, and written down whatever becomes of the chat."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from accounts.models import Budget, BudgetHold, BudgetUse, UsageEntry
+from accounts.services import budgets
+from accounts.services.holds import BudgetExceeded
+from agents import brain
+from agents.models import Provider
+from chat import spending
+from chat.models import Message, Run, RunState
+from chat.runner import Runner
+from chat.services import conversations, finishing, leases, ledger, runs
+from core import bridge
+from tests.chat.attempting import LateWriter, attempt
+from tests.servers import openai_server
+from tests.servers.openai_server import wait_until
+from tests.servers.threads import bridged
+
+MODEL = "t40-i0"  # 10 tokens in, 40 out, by the server's own count
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    budgets.forget()
+    brain.forget()
+    yield
+    budgets.forget()
+    brain.forget()
+
+
+@pytest.fixture
+def server(transactional_db, workspace):
+    with openai_server.running([MODEL]) as server, bridged():
+        Provider.objects.create(
+            workspace=workspace, name="one", kind="openai", base_url=server.base_url, any_model=True, priority=1
+        )
+        yield server
+
+
+@pytest.fixture
+def ask(server, workspace, smart_home, member):
+    """Starts a run that the server's model of this name answers."""
+
+    def asked(model: str = MODEL, text: str = "Hello", **options) -> Run:
+        choice = brain.Choice(brain.spec(workspace.pk, "one"), model)
+        conversation = conversations.new(smart_home, by=member)
+        return runs.start(conversation, text=text, by=member, choice=choice, **options)
+
+    return asked
+
+
+def counted() -> list[tuple[int, Decimal]]:
+    return list(BudgetUse.objects.order_by("pk").values_list("tokens", "usd"))
+
+
+def test_an_answer_is_one_entry_of_the_ledger(ask, member, smart_home):
+    run = ask()
+    attempt()
+    run.refresh_from_db()
+    entry = UsageEntry.objects.get()
+    assert (entry.run_id, entry.message_id, entry.session_id) == (run.pk, run.answer_id, run.conversation_id)
+    assert (entry.user, entry.agent_id, entry.provider, entry.model) == (
+        member.user, smart_home.agent_id, "one", MODEL,
+    )  # fmt: skip
+    assert (entry.input_tokens, entry.output_tokens, entry.cost_usd) == (10, 40, None)
+    assert not entry.own_key
+    assert not entry.estimated
+
+
+def test_deleting_the_chat_takes_nothing_back(ask, workspace, member):
+    Budget.objects.create(workspace=workspace, scope="each_person", tokens=20_000)
+    run = ask()
+    attempt()
+    conversations.delete(run.conversation, by=member)
+    assert UsageEntry.objects.get().run_id == run.pk
+    assert counted() == [(50, 0)]
+
+
+def test_a_chat_that_is_deleted_while_it_is_answered_is_written_down_all_the_same(ask, member):
+    run = ask()
+    [claim] = leases.claim("test", limit=1)
+    conversations.delete(run.conversation, by=member)
+    spender = ledger.Spender(claim.user_id, claim.agent_id)
+    outcome = finishing.Outcome(
+        claim.run_id, claim.conversation_id, claim.workspace_id, claim.attempt, 5, RunState.CANCELLED, [], "one", MODEL,
+        usage={"input_tokens": 10, "output_tokens": 4, "cost_usd": None}, spender=spender,
+    )  # fmt: skip
+    assert finishing.finish([outcome]) == {}
+    assert (UsageEntry.objects.get().user, UsageEntry.objects.get().output_tokens) == (member.user, 4)
+
+
+def test_a_worker_that_came_too_late_writes_nothing_down(ask):
+    ask()
+    [claim] = leases.claim("test", limit=1)
+    Run.objects.update(attempt=2)
+    spender = ledger.Spender(claim.user_id, claim.agent_id)
+    outcome = finishing.Outcome(
+        claim.run_id, claim.conversation_id, claim.workspace_id, 1, 5, RunState.COMPLETED, [], "one", MODEL,
+        usage={"input_tokens": 10, "output_tokens": 4, "cost_usd": None}, spender=spender,
+    )  # fmt: skip
+    assert finishing.finish([outcome]) == {}
+    assert not UsageEntry.objects.exists()
+
+
+def test_a_budget_counts_what_the_model_used_and_holds_nothing_afterwards(ask, workspace):
+    Budget.objects.create(workspace=workspace, tokens=20_000)
+    Budget.objects.create(workspace=workspace, scope="each_person", period="day", tokens=20_000)
+    ask()
+    attempt()
+    assert counted() == [(50, 0), (50, 0)]
+    assert not BudgetHold.objects.exists()
+
+
+def test_a_run_over_its_budget_ends_as_failed_and_no_model_is_asked(ask, workspace, server):
+    run = ask()
+    Budget.objects.create(workspace=workspace, tokens=100)  # less than what is held back for an answer
+    outcome = attempt()
+    assert outcome is not None
+    assert (outcome.state, outcome.error_code) == (RunState.FAILED, "budget_exceeded")
+    run.refresh_from_db()
+    assert run.state == RunState.FAILED
+    assert server.chats == []
+    assert not UsageEntry.objects.exists()
+    assert not BudgetHold.objects.exists()
+
+
+def test_what_is_over_at_the_door_is_stored_nowhere(ask, workspace):
+    budget = Budget.objects.create(workspace=workspace, tokens=10_000)
+    ask()
+    attempt()
+    budget.tokens = 50
+    budget.save()
+    before = Message.objects.count()
+    with pytest.raises(BudgetExceeded):
+        ask()
+    assert (Message.objects.count(), Run.objects.count()) == (before, 1)
+
+
+def test_a_provider_that_fails_without_a_word_costs_nothing(ask, workspace):
+    Budget.objects.create(workspace=workspace, tokens=20_000)
+    ask("status:400")
+    outcome = attempt()
+    assert outcome is not None
+    assert outcome.state == RunState.FAILED
+    assert counted() == [(0, 0)]
+    assert not BudgetHold.objects.exists()
+    assert not UsageEntry.objects.exists()
+
+
+@pytest.mark.parametrize("model", ["cut", "no_usage"])
+def test_what_no_provider_tells_is_estimated(ask, workspace, model, server):
+    Budget.objects.create(workspace=workspace, tokens=20_000)
+    ask(model.replace("_", "-"))
+    attempt()
+    entry = UsageEntry.objects.get()
+    assert entry.estimated
+    assert entry.input_tokens > 5
+    assert entry.output_tokens > 0
+    assert counted() == [(entry.tokens, 0)]
+
+
+def test_who_stops_an_answer_pays_for_the_question_and_what_was_said(ask, workspace, server):
+    Budget.objects.create(workspace=workspace, tokens=20_000)
+    ask("stall")
+    [claim] = leases.claim("test", limit=1)
+
+    async def stopped() -> finishing.Outcome:
+        writer, ended = LateWriter(), asyncio.get_running_loop().create_future()
+        runner = Runner(claim, writer, lambda: None)
+        runner.start(lambda _, outcome: ended.set_result(outcome))
+        await bridge.in_thread(wait_until, lambda: server.chats)
+        assert await bridge.in_thread(BudgetHold.objects.count) == 1
+        runner.stop()
+        runner.stop()
+        try:
+            return await asyncio.wait_for(ended, 20)
+        finally:
+            await writer.stop()
+
+    outcome = asyncio.run(stopped())
+    finishing.finish([outcome])
+    entry = UsageEntry.objects.get()
+    assert outcome.state == RunState.CANCELLED
+    assert entry.estimated
+    assert entry.input_tokens > 5
+    wait_until(lambda: counted() == [(entry.tokens, 0)])
+    assert not BudgetHold.objects.exists()
+
+
+def test_without_a_budget_a_call_asks_the_database_nothing(ask, workspace, monkeypatch):
+    asked = []
+    monkeypatch.setattr(spending, "reserve", lambda *args: asked.append(args))
+    ask()
+    attempt()
+    assert asked == []
+    assert counted() == []
+
+
+@pytest.mark.parametrize("told", [-5, 10**18])
+def test_a_provider_that_tells_nonsense_spoils_neither_ledger_nor_budget(ask, workspace, told):
+    Budget.objects.create(workspace=workspace, tokens=20_000)
+    run = ask()
+    [claim] = leases.claim("test", limit=1)
+    spender = ledger.Spender(claim.user_id, claim.agent_id)
+    outcome = finishing.Outcome(
+        claim.run_id, claim.conversation_id, claim.workspace_id, 1, 5, RunState.COMPLETED, [], "one", MODEL,
+        usage={"input_tokens": told, "output_tokens": 4, "cost_usd": -1.0}, spender=spender,
+    )  # fmt: skip
+    assert run.pk in finishing.finish([outcome])
+    entry = UsageEntry.objects.get()
+    assert 0 <= entry.input_tokens <= 10**12
+    assert entry.cost_usd == 0
+
+
+def test_a_teams_own_run_has_no_entry_beside_those_of_its_members(ask, workspace):
+    run = ask()
+    Run.objects.filter(pk=run.pk).update(usage={"input_tokens": 10, "output_tokens": 4, "cost_usd": None})
+    run.refresh_from_db()
+    run.team = {"mode": "brainstorm"}
+    ledger.record_unfinished(run)
+    assert not UsageEntry.objects.exists()
+    run.team = None
+    ledger.record_unfinished(run)
+    assert UsageEntry.objects.get().tokens == 14
