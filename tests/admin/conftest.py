@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,10 +14,26 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import Actor, ApiKey, Group, IdempotentRequest, Role, User, Workspace
-from accounts.services import keys
+from accounts.models import Actor, ApiKey, Budget, Group, IdempotentRequest, Role, UsageEntry, User, Workspace
+from accounts.services import keys, usage
 from agents.brain import Choice
-from agents.models import Agent, AgentHook, Connection, Provider, SandboxEffect, SandboxItem, ToolSetting
+from agents.models import (
+    Agent,
+    AgentHook,
+    AgentTeam,
+    Connection,
+    McpServer,
+    McpTool,
+    Provider,
+    ProviderKey,
+    SandboxEffect,
+    SandboxItem,
+    Skill,
+    TeamMember,
+    Tool,
+    ToolSecret,
+    ToolSetting,
+)
 from agents.providers.base import ProviderSpec
 from approvals import snapshots
 from approvals.models import (
@@ -31,7 +48,7 @@ from approvals.models import (
 from approvals.rules import Ask
 from approvals.services import audit
 from approvals.terms import terms_of
-from chat.models import Action, Run
+from chat.models import Action, Attachment, Compaction, Message, Run
 from chat.services import conversations, runs
 from companions.models import Companion
 from tests.cast import person
@@ -75,7 +92,57 @@ def furnish(workspace: Workspace, name: str) -> Home:
     )
     rows: list[Model] = [workspace, member.user, member.membership, agent, companion, provider, key, request]
     rows += [conversation, run.message, run, *_tools(workspace, name), *_countersigned(run, name)]
+    rows += [*_money(run), *kept(run, name)]
+    team = AgentTeam.objects.create(workspace=workspace, slug=f"{name}-team", name=f"{name} team {HOSTILE}", lead=agent)
+    TeamMember.objects.create(team=team, agent=agent)
+    rows.append(team)
+    rows.append(Skill.objects.create(workspace=workspace, slug=f"{name}-skill", name=f"{name} skill {HOSTILE}"))
     return Home(member, {type(row): row for row in rows}, secret, name)
+
+
+def kept(run: Run, name: str) -> list[Model]:
+    """An image that came with the run's message, and a summary up to it."""
+    message = Message.objects.get(pk=run.message_id)
+    where = {"workspace": run.workspace, "conversation": run.conversation}
+    return [
+        Attachment.objects.create(
+            **where, message=message, media_type="image/png", width=64, height=48, size=2_048, sha256="0" * 64,
+            file=f"{name}/{run.pk}.png",
+        ),
+        Compaction.objects.create(
+            **where, up_to=message, turn_at=message.turn_at, said_at=message.created_at, messages=7,
+            content=f"{name} sums up {HOSTILE}", provider="openai", model=HOSTILE,
+        ),
+    ]  # fmt: skip
+
+
+def _money(run: Run) -> list[Model]:
+    """A budget, what was used of models, and a person's own key for one."""
+    workspace, user = run.workspace, run.conversation.user
+    used = usage.Used(
+        workspace_id=workspace.pk, user_id=user.pk, agent_id=run.agent_id, session_id=run.conversation_id,
+        run_id=run.pk, message_id=None, provider="openai", model=HOSTILE, input_tokens=60, output_tokens=40,
+        cost_usd=Decimal("0.5"),
+    )  # fmt: skip
+    usage.record([used])
+    return [
+        Budget.objects.create(workspace=workspace, scope="agent", agent_id=run.agent_id, tokens=1_000, usd=Decimal(9)),
+        UsageEntry.objects.get(run_id=run.pk),
+        ProviderKey.objects.create(workspace=workspace, user=user, provider="openai", api_key=PROVIDER_KEY),
+    ]
+
+
+def _mcp(workspace: Workspace, name: str) -> list[Model]:
+    """An MCP server, and a tool of it that nobody has accepted."""
+    server = McpServer.objects.create(
+        workspace=workspace, name=f"{name}_mcp".replace("-", "_"), url="javascript:alert(1)", problem=HOSTILE,
+        secrets=f'{{"X-Key": "{PROVIDER_KEY}"}}',
+    )  # fmt: skip
+    said = {"name": "search", "title": HOSTILE, "description": HOSTILE, "parameters": {"type": "object"}}
+    tool = McpTool(workspace=workspace, server=server, name=f"{server.name}__search", remote_name=HOSTILE)
+    tool.offered, tool.offered_hash = said, "0" * 64
+    tool.save()
+    return [server, tool]
 
 
 def _tools(workspace: Workspace, name: str) -> list[Model]:
@@ -83,6 +150,18 @@ def _tools(workspace: Workspace, name: str) -> list[Model]:
     said = f"{name} sandbox {HOSTILE}"
     return [
         ToolSetting.objects.create(workspace=workspace, tool="service_stop", enabled=False),
+        Tool.objects.create(
+            workspace=workspace,
+            name=f"{name}_tool".replace("-", "_"),
+            title=f"{name} {HOSTILE}",
+            description=HOSTILE,
+            url="javascript:alert(1)",
+            risk="read",
+            retry="unknown",
+            parameters={"type": "object", "properties": {}},
+        ),
+        *_mcp(workspace, name),
+        ToolSecret.objects.create(workspace=workspace, name="SHOP", value=PROVIDER_KEY, hosts=[f"{name}.example"]),
         AgentHook.objects.create(
             workspace=workspace, agent=Agent.objects.get(workspace=workspace), name=said[:100], secret=PROVIDER_KEY
         ),
@@ -203,6 +282,8 @@ def pages(home: Home) -> list[str]:
     found += [url(AgentHook, page, home[AgentHook].pk) for page in ("rotate", "switch_off", "switch_on")]
     found += [url(Agent, page, home[Agent].pk) for page in ("switch_off", "switch_on", "trust")]
     found += [url(Grant, "revoke", home[Grant].pk), reverse("admin:approvals_inbox"), reverse("admin:approvals_trust")]
+    found += [url(McpTool, page, home[McpTool].pk) for page in ("accept", "withdraw")]
+    found.append(url(McpServer, "ask_for_tools", home[McpServer].pk))
     found.append(url(SandboxItem, "break_down", home[SandboxItem].pk))
     found += [url(ApiKey, page, home[ApiKey].pk) for page in ("rotate", "revoke")]
     return [*found, f"{url(User, 'changelist')}{home[User].pk}/password/"]

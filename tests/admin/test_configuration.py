@@ -111,18 +111,34 @@ def test_a_manager_tests_no_provider(here: Home, staff: Staff) -> None:
 
 
 def test_lists_of_texts_are_edited_as_lines(here: Home, staff: Staff) -> None:
-    form = {"slug": "new", "name": "New", "kind": "companion", "autonomy": "advisor", "tools": " a \n\nb\na"}
+    form = {"slug": "new", "name": "New", "kind": "companion", "autonomy": "advisor"}
+    form |= {"tools": " web_fetch \n\ndevice_list\nweb_fetch"}
     form |= {"workspace": str(here[Workspace].pk), "capabilities": "x" * 201}
     client = staff(Role.ADMIN)
     assert "200 characters" in client.post(url(Agent, "add"), form).text
     assert client.post(url(Agent, "add"), {**form, "capabilities": ""}).status_code == 302
     made = Agent.objects.get(slug="new")
-    assert (made.tools, made.capabilities) == (["a", "b"], [])
-    assert ">a\nb</textarea>" in client.get(url(Agent, "change", made.pk)).text.replace("\r", "")
+    assert (made.tools, made.capabilities) == (["web_fetch", "device_list"], [])
+    assert ">web_fetch\ndevice_list</textarea>" in client.get(url(Agent, "change", made.pk)).text.replace("\r", "")
+
+
+def test_a_tool_that_there_is_not_is_refused_with_those_that_there_are(here: Home, staff: Staff) -> None:
+    client, agent, companion = staff(Role.ADMIN), here[Agent], here[Companion]
+    form = {"slug": "new", "name": "New", "kind": "companion", "autonomy": "advisor", "tools": "door_unlok"}
+    refused = client.post(url(Agent, "add"), {**form, "workspace": str(here[Workspace].pk)}).text
+    assert "door_unlok" in refused
+    assert "door_unlock" in refused
+    assert not Agent.objects.filter(slug="new").exists()
+    form = {"type": companion.type, "name": "New", "agent": agent.pk, "mood": "normal", "tools_allowed": "door_unlok"}
+    assert "door_unlock" in client.post(url(Companion, "change", companion.pk), form).text
+    companion.refresh_from_db()
+    assert (companion.name == "New", companion.tools_allowed) == (False, [])
 
 
 def test_a_companion_is_changed_and_its_layers_ticked(here: Home, staff: Staff) -> None:
     form = {"type": "new", "name": "New", "agent": here[Agent].pk, "memory_layers": ["history"], "enabled": "on"}
+    form["mood"] = "friendly"
     assert staff(Role.ADMIN).post(url(Companion, "change", here[Companion].pk), form).status_code == 302
     row = Companion.objects.get(pk=here[Companion].pk)
     assert (row.type, row.memory_layers, row.workspace) == ("new", ["history"], here[Workspace])
+    assert row.mood == "friendly"

@@ -9,18 +9,61 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import ApiKey, Group, Membership, Role, User, Workspace
-from agents.models import Agent, AgentHook, Connection, HookDelivery, Provider, ToolSetting
+from accounts.models import ApiKey, Budget, BudgetHold, BudgetUse, Group, Membership, Role, User, Workspace
+from agents.models import (
+    Agent,
+    AgentHook,
+    AgentTeam,
+    AgentVersion,
+    Connection,
+    HookDelivery,
+    McpServer,
+    Provider,
+    Skill,
+    TeamMember,
+    Tool,
+    ToolSecret,
+    ToolSetting,
+)
 from approvals.models import AuditHead, AuditPayload, AuditSeal, AuditUnsealed, Policy, Vote
-from chat.models import Run
+from chat.models import ReadMark, Run
 from companions.models import Companion
 from tests.admin.conftest import ANSWER, HOSTILE, OURS, PROVIDER_KEY, Home, models, pages, url
 
 MODELS = pytest.mark.parametrize("model", models(), ids=lambda model: model._meta.label)
-MADE_BY_ADMINS = {Membership, ApiKey, Group, Agent, Provider, Companion, ToolSetting, Connection, Policy, AgentHook}
+MADE_BY_ADMINS = {
+    Budget,
+    Membership,
+    ApiKey,
+    Group,
+    Agent,
+    AgentTeam,
+    Skill,
+    Provider,
+    Companion,
+    Tool,
+    ToolSecret,
+    ToolSetting,
+    Connection,
+    McpServer,
+    Policy,
+    AgentHook,
+}
 MADE_BY_MANAGERS = {AgentHook}
 CHANGED_BY_ADMINS = (MADE_BY_ADMINS | {Workspace, User}) - {ApiKey, AgentHook}
-PARTS = {HookDelivery, Vote, AuditPayload, AuditSeal, AuditHead, AuditUnsealed}  # of what has a page
+PARTS = {
+    AgentVersion,
+    ReadMark,
+    BudgetHold,
+    BudgetUse,
+    HookDelivery,
+    TeamMember,
+    Vote,
+    AuditPayload,
+    AuditSeal,
+    AuditHead,
+    AuditUnsealed,
+}  # of what has a page
 Staff = Callable[[Role], Client]
 
 
@@ -180,11 +223,10 @@ def test_a_companion_is_not_answered_by_another_workspaces_agent(here: Home, the
 
 
 def test_two_rows_of_one_name_are_refused_in_the_form(here: Home, staff: Staff) -> None:
-    other = Agent.objects.create(workspace=here[Workspace], slug="taken", name="Taken")
-    form = {"slug": here[Agent].slug, "name": "Taken", "kind": "companion", "autonomy": "advisor"}
-    page = staff(Role.ADMIN).post(url(Agent, "change", other.pk), form)
+    form = {"workspace": here[Workspace].pk, "slug": here[Agent].slug, "name": "Taken", "kind": "companion"}
+    page = staff(Role.ADMIN).post(url(Agent, "add"), {**form, "autonomy": "advisor"})
     assert page.status_code == 200
-    assert "already exists" in page.text or "one_agent_per_slug" in page.text
+    assert "already" in page.text or "one_agent_per_slug" in page.text
 
 
 def test_secrets_stand_on_no_page(here: Home, operator: Client) -> None:

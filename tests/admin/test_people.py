@@ -132,9 +132,11 @@ def test_an_admin_changes_a_role_and_ends_a_membership(here: Home, staff: Staff)
 
 def test_what_a_workspace_paid_for_is_not_its_admins_to_say(here: Home, staff: Staff) -> None:
     form = {"name": "Renamed", "tier": "enterprise", "slug": "stolen", "default_model": "gpt-4o"}
+    form["fallback_models"] = "gpt-4o-mini\n\nrehearsal"
     assert staff(Role.ADMIN).post(url(Workspace, "change", here[Workspace].pk), form).status_code == 302
     row = Workspace.objects.get(pk=here[Workspace].pk)
     assert (row.name, row.default_model) == ("Renamed", "gpt-4o")
+    assert row.fallback_models == ["gpt-4o-mini", "rehearsal"]
     assert (row.tier, row.slug) == ("self-hosted", "home")
 
 

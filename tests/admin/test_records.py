@@ -182,6 +182,7 @@ def test_what_becomes_of_a_companion_is_told_from_the_admin_and_the_api(
 ) -> None:
     client, where = staff(Role.ADMIN), here[Workspace]
     form = {"type": "new", "name": "New", "agent": here[Agent].pk, "memory_layers": ["history"], "enabled": "on"}
+    form["mood"] = "friendly"
     client.post(url(Companion, "add"), {**form, "workspace": where.pk})
     row = Companion.objects.get(type="new")
     client.post(url(Companion, "change", row.pk), {**form, "tone": "brief"})

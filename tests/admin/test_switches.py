@@ -117,9 +117,9 @@ def test_what_is_saved_with_a_form_is_what_was_changed_in_it_alone(
         save(row, *given, **more)
 
     monkeypatch.setattr(Agent, "save", switched_meanwhile)
-    assert client.post(url(Agent, "change", agent.pk), {"slug": "new", "name": agent.name, "kind": "companion"})
+    assert client.post(url(Agent, "change", agent.pk), {"name": "New", "kind": "companion"})
     row = Agent.objects.get(pk=agent.pk)
-    assert (row.slug, row.enabled, row.autonomy) == ("new", False, "observer")
+    assert (row.name, row.enabled, row.autonomy) == ("New", False, "observer")
 
 
 def test_a_new_agent_is_given_both_and_who_gives_it_orders_is_kept(here: Home, staff: Staff) -> None:

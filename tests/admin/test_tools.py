@@ -84,6 +84,26 @@ def test_an_address_that_is_none_is_refused(here: Home, staff: Staff, address: s
     assert Connection.objects.filter(workspace=here[Workspace]).count() == 1
 
 
+def test_an_engine_that_is_at_one_place_for_all_needs_a_key_and_no_address(here: Home, staff: Staff) -> None:
+    client, home = staff(Role.ADMIN), here[Workspace]
+    form = form_of(workspace=str(home.pk), kind="brave", base_url="")
+    assert "answers nobody without a key" in client.post(url(Connection, "add"), form).text
+    assert client.post(url(Connection, "add"), {**form, "token": "BSA-key"}).status_code == 302
+    made = Connection.objects.get(workspace=home, kind="brave")
+    assert (made.base_url, made.token) == ("", "BSA-key")
+    moved = client.post(url(Connection, "change", made.pk), {**form, "kind": "tavily"})
+    assert "Give the token again" in moved.text
+    assert Connection.objects.get(pk=made.pk).kind == "brave"
+
+
+def test_an_engine_of_ones_own_needs_an_address_and_no_key(here: Home, staff: Staff) -> None:
+    client, home = staff(Role.ADMIN), here[Workspace]
+    form = form_of(workspace=str(home.pk), kind="searxng", base_url="")
+    assert client.post(url(Connection, "add"), form).status_code == 200
+    assert client.post(url(Connection, "add"), {**form, "base_url": "http://search.lan:8080"}).status_code == 302
+    assert Connection.objects.get(workspace=home, kind="searxng").token == ""
+
+
 def test_a_manager_looks_and_changes_nothing(here: Home, staff: Staff) -> None:
     client = staff(Role.MANAGER)
     for model in (ToolSetting, Connection, SandboxItem, SandboxEffect):

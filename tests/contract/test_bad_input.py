@@ -291,7 +291,13 @@ UNKNOWN = {
 
 @pytest.mark.parametrize(
     ("operation", "name"),
-    [(one, name) for one in OPERATIONS for name in one.fields if name in UNKNOWN],
+    [
+        (one, name)
+        for one in OPERATIONS
+        for name in one.fields
+        if name in UNKNOWN
+        and not (name == "model" and one.path.startswith("/v1/ai/agents"))  # asked for when it answers
+    ],
     ids=str,
 )
 def test_what_is_named_and_does_not_exist_is_refused_with_its_own_code(world: World, operation, name):

@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +19,20 @@ from tests.contract.operations import OPERATIONS, check_problem, rows, send
 PUBLIC = {"GET /v1/ai/health", "POST /v1/auth/login", "POST /v1/auth/refresh"}
 # What a restricted key needs, where that is not `chat`; None: no scope opens it.
 SCOPES = {
+    "GET /v1/ai/keys": "keys",
+    "POST /v1/ai/keys": "keys",
+    "DELETE /v1/ai/keys/{provider}": "keys",
     "PUT /v1/ai/companions/{type}/config": "admin",
     "GET /v1/ai/info": None,
-    "PATCH /v1/ai/agents/{agent_id}": "admin",
+    **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/agents") and one.method != "GET"},
+    **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/skills") and one.method != "GET"},
+    "GET /v1/ai/agents/{agent_id}/versions": "admin",
+    "GET /v1/ai/agents/{agent_id}/export": "admin",
     **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/webhooks")},
+    **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/tools") and one.method != "GET"},
+    **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/mcp-servers")},
+    **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/teams") and one.method != "GET"},
+    "POST /v1/ai/teams/{team_id}/chat": "chat",
     "GET /v1/ai/events": "audit",
     **{str(one): "approvals" for one in OPERATIONS if one.path.startswith("/v1/ai/approvals")},
 }
@@ -122,7 +133,8 @@ def test_each_scope_opens_its_own_operations_and_no_other(world: World, operatio
 
 @every_operation
 def test_the_view_of_an_operation_names_the_scope_that_the_matrix_says(world: World, operation):
-    view = resolve(world.me.url(operation)).func.cls
+    view = resolve(world.me.url(operation)).func.cls()
+    view.request = SimpleNamespace(method=operation.method)
     assert getattr(view, "scope", None) == (None if operation.public else SCOPES.get(str(operation), "chat"))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Role
+from agents.tools import registry
 from chat.models import Conversation, Message, MessageRole, Run, RunState
 from tests.cast import PASSWORD, Api, person
 from tests.contract.conftest import Someone, World
@@ -14,13 +15,30 @@ from tests.contract.operations import OPERATIONS, check_answer, check_problem, s
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-STREAMED = {"POST /v1/ai/chat", "POST /v1/ai/companion/{type}/chat", "GET /v1/ai/runs/{run_id}/events",
-            "GET /v1/ai/sessions/{session_id}/stream"}  # fmt: skip
+NO_JSON = {
+    "POST /v1/ai/chat", "POST /v1/ai/companion/{type}/chat", "POST /v1/ai/teams/{team_id}/chat",
+    "GET /v1/ai/runs/{run_id}/events", "GET /v1/ai/sessions/{session_id}/stream",
+    "GET /v1/ai/attachments/{attachment_id}",
+}  # fmt: skip
+"""What answers as a stream, or with a picture; told of elsewhere."""
 STATUS = {
     "POST /v1/ai/sessions": 201,
     "DELETE /v1/ai/sessions/{session_id}": 204,
     "POST /v1/ai/runs/{run_id}/cancel": 202,
     "POST /v1/ai/approvals/bulk": 207,
+    "POST /v1/ai/agents": 201,
+    "POST /v1/ai/agents/import": 201,
+    "POST /v1/ai/skills": 201,
+    "DELETE /v1/ai/skills/{skill_id}": 204,
+    "POST /v1/ai/keys": 201,
+    "DELETE /v1/ai/keys/{provider}": 204,
+    "POST /v1/ai/teams": 201,
+    "DELETE /v1/ai/teams/{team_id}": 204,
+    "POST /v1/ai/tools": 201,
+    "DELETE /v1/ai/tools/{tool_id}": 204,
+    "POST /v1/ai/mcp-servers": 201,
+    "DELETE /v1/ai/mcp-servers/{mcp_server_id}": 204,
+    "DELETE /v1/ai/mcp-servers/{mcp_server_id}/tools/{mcp_tool_id}/acceptance": 204,
 }
 
 
@@ -44,7 +62,7 @@ def answered(one: Someone, text: str = "An answer") -> Message:
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["active", "ended"])
-@pytest.mark.parametrize("operation", [one for one in OPERATIONS if str(one) not in STREAMED], ids=str)
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if str(one) not in NO_JSON], ids=str)
 def test_an_answer_is_what_the_schema_documents_and_not_a_field_more(world: World, operation, ended):
     if ended:
         answered(world.admin)
@@ -82,14 +100,15 @@ def members(value: Any, name: str = "") -> Any:
         yield name, value
 
 
-def test_the_info_says_what_is_here(world: World):
+def test_the_info_says_what_is_here(world: World, workspace):
     assert world.me.api.get("/v1/ai/info").json() == {
         "name": "Countersign",
         "version": "0.1.0",
         "tier": "self-hosted",
         "brain": "available",
         "providers": ["rehearsal"],
-        "tools": [],
+        "unavailable": [],
+        "tools": registry.names(workspace.pk),
     }
 
 
@@ -268,7 +287,12 @@ def test_a_session_goes_on_with_its_own_companion_only(world: World):
     assert problem["status"] in (400, 404)
 
 
-BRAIN = {"POST /v1/ai/companion/{type}/chat", "GET /v1/ai/agents", "POST /v1/ai/chat"}
+BRAIN = {
+    "POST /v1/ai/companion/{type}/chat",
+    "POST /v1/ai/teams/{team_id}/chat",
+    "GET /v1/ai/agents",
+    "POST /v1/ai/chat",
+}
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if str(one) in BRAIN], ids=str)

@@ -24,7 +24,14 @@ NOT_AN_ID = {
     "action", "after", "approved", "archived", "arguments", "attachments", "autonomy", "decision", "digest", "email",
     "enabled", "events", "forget", "limit", "memory_layers", "message", "metadata", "offset", "on_conflict", "password",
     "personality", "q", "reason", "refresh", "remember", "response", "risk", "rotate_secret", "since", "status",
+    "api_key", "by", "from", "provider", "to", "validate",
     "stream", "title", "tone", "tool", "tools_allowed", "type", "until", "url", "wait",
+    "body", "description", "document", "dry_run", "headers", "keep", "method", "name", "parameters", "places", "retry",
+    "timeout", "transport", "program", "secrets", "definition",
+    "all", "chat_mode", "mode", "mood", "slug",
+    "capabilities", "instructions", "kind", "file", "number", "rename", "schedule", "task", "version",
+    "may_ask", "message_ids", "skills", "tools",  # tests/agents/test_definitions.py, tests/chat/test_inbox.py
+    "agents", "lead",  # slugs: tests/agents/test_teams.py
     "ids",  # several, each answered for itself: tests/approvals/test_api.py
 }  # fmt: skip
 SHARED = {
@@ -34,8 +41,16 @@ SHARED = {
     "workspace",
     "agent",
     "agent_id",
+    "tool_id",
+    "mcp_server_id",
+    "mcp_tool_id",
+    "team_id",
+    "skill_id",
 }  # of the workspace, so the same for a colleague
 SEEN_BY_ADMINS = {"approval_id"}  # a colleague's too
+
+# For admins, and an agent's model is looked for only when it is to answer.
+NAMES_ANY_MODEL = {"POST /v1/ai/agents", "PATCH /v1/ai/agents/{agent_id}"}
 
 # A sign-in that failed is told to the audit log.
 LOG = {"approvals_auditevent", "approvals_auditpayload", "approvals_auditunsealed"}
@@ -46,7 +61,7 @@ with_ids = [
     for one in OPERATIONS
     for place, found in (("body", one.fields), ("query", one.parameters("query")))
     for name in found
-    if name in FIELDS
+    if name in FIELDS and str(one) not in NAMES_ANY_MODEL
 ]
 
 

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import IntegrityError
 
 from accounts.models import Role, User, Workspace
-from agents.models import Agent
+from agents.models import Agent, AgentTeam
 from companions.models import Companion
 from config import demo
 from tests.cast import Api
@@ -40,6 +40,7 @@ def test_everybody_can_sign_in_and_has_the_role_of_their_name(facts):
 
 def test_passwords_and_keys_differ_from_one_installation_to_the_next(facts, tmp_path):
     Companion.objects.all().delete()
+    AgentTeam.objects.all().delete()
     Workspace.objects.all().delete()
     User.objects.all().delete()
     demo.make(base_url=URL, file=tmp_path / "other.json")

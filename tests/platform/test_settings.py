@@ -1,12 +1,15 @@
 """The page on settings, beside the code that reads them."""
 
 import re
+from ipaddress import ip_network
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
-from config import bootstrap
+from config import bootstrap, env
+from core.publicnet import Endpoint
 
-READER = re.compile(r"env\.(?:text|flag|integer|seconds|listing|networks)\(\s*\"([A-Z_]+)\"")
+READER = re.compile(r"env\.(?:text|flag|integer|seconds|listing|endpoints|places|programs)\(\s*\"([A-Z_]+)\"")
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +24,41 @@ def test_the_page_has_every_variable_that_is_read_and_no_other(documented):
         read.update(READER.findall(path.read_text()))
 
     assert documented == read
+
+
+def test_places_are_networks_and_ports_of_hosts(monkeypatch):
+    monkeypatch.setenv("PLACES", "10.0.0.0/8, fd00::/8,127.0.0.1,Wiki.lan:8080 ,[::1]:80,127.0.0.1:9000")
+    networks = [ip_network(one) for one in ("10.0.0.0/8", "fd00::/8", "127.0.0.1/32")]
+    assert env.places("PLACES") == (
+        *networks, Endpoint("wiki.lan", 8080), Endpoint("::1", 80), Endpoint("127.0.0.1", 9000)
+    )  # fmt: skip
+    assert env.endpoints("NONE", port=53) == ()
+    monkeypatch.setenv("SERVERS", "9.9.9.9,[::1]:5353")
+    assert env.endpoints("SERVERS", port=53) == (Endpoint("9.9.9.9", 53), Endpoint("::1", 5353))
+
+
+@pytest.mark.parametrize("text", ["wiki.lan", "10.0.0.0/33", "a:0", "a:65536", "http://a:80", "a b:80", "10.0.0.1/8"])
+def test_a_place_that_is_none_names_its_variable(text, monkeypatch):
+    monkeypatch.setenv("PLACES", text)
+    with pytest.raises(ImproperlyConfigured, match="PLACES must name"):
+        env.places("PLACES")
+
+
+def test_programs_are_named_with_a_command_each(monkeypatch):
+    said = '{"time": {"command": ["/bin/time", "-x"], "env": ["TZ"]}, "a": {"command": ["/b"]}}'
+    monkeypatch.setenv("PROGRAMS", said)
+    assert env.programs("PROGRAMS") == {
+        "time": {"command": ["/bin/time", "-x"], "env": ["TZ"]}, "a": {"command": ["/b"], "env": []}
+    }  # fmt: skip
+    assert env.programs("NONE") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"a": []}', '{"a": {}}', '{"a": {"command": []}}', '{"a": {"command": "x"}}',
+     '{"a": {"command": [""]}}', '{"a": {"command": ["x"], "env": "TZ"}}'],
+)  # fmt: skip
+def test_a_program_that_cannot_be_started_names_its_variable(text, monkeypatch):
+    monkeypatch.setenv("PROGRAMS", text)
+    with pytest.raises(ImproperlyConfigured, match="PROGRAMS must be JSON"):
+        env.programs("PROGRAMS")
