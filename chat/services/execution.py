@@ -74,7 +74,7 @@ def claim(worker: str, *, limit: int, held: Collection[UUID] = ()) -> tuple[list
         rows = (
             ready.exclude(pk__in=held)
             .select_related("run", "workspace", "agent", "conversation__companion")
-            .order_by("not_before")[:limit]
+            .order_by("not_before", "pk")[:limit]
         )
         for action in rows:
             code = refusal(action)
