@@ -149,6 +149,17 @@ class Usage(msgspec.Struct, frozen=True, tag="usage"):
     cost_usd: float | None = None
 
 
+MOST_TOKENS = 10**12  # that a provider is believed: it may tell anything
+MOST_USD = 10_000.0
+
+
+def believed(usage: Usage) -> Usage:
+    """A turn's usage as far as a provider is believed: within bounds that can be stored, whatever it told."""
+    given, answer = (min(max(0, told), MOST_TOKENS) for told in (usage.input_tokens, usage.output_tokens))
+    cost = usage.cost_usd
+    return Usage(given, answer, cost if cost is not None and 0 <= cost <= MOST_USD else None)
+
+
 def usage_json(usage: Usage | None) -> dict[str, Any] | None:
     """Usage as it is stored and served."""
     return None if usage is None else msgspec.structs.asdict(usage)

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from django.conf import settings
 
 from agents import breakers
-from agents.events import Status, Usage
+from agents.events import Status, Usage, believed
 from agents.providers import provider_for
 from agents.providers.base import ChatRequest, ProviderError, ProviderSpec, Spoken, TurnTooLong
 
@@ -38,7 +38,7 @@ async def turn(spec: ProviderSpec, request: ChatRequest) -> AsyncGenerator[Spoke
                     if not spoken and not isinstance(event, SILENT):
                         spoken = True
                         breakers.spoke(spec)
-                    yield event
+                    yield believed(event) if isinstance(event, Usage) else event
                     if clock() > latest:
                         raise TurnTooLong(f"The answer took over {settings.RUN_WALL_SECONDS:g} seconds.")
             heard = True

@@ -263,7 +263,7 @@ class Engine:
         if not dead:
             return
         async with self._storing:
-            stored = await bridge.in_thread(finishing.finish, dead, lapsed=True)
+            stored = await bridge.in_thread(store, dead, lapsed=True)
         for outcome in dead:
             if outcome.run_id in stored:
                 grave = self._writer.open(outcome.run_id, outcome.conversation_id, outcome.attempt, outcome.seq - 1)
@@ -314,22 +314,24 @@ def sweep_approvals() -> None:
     policies.rejudge_ended(within=ENDED_LATELY)
 
 
-def store(outcomes: list[Outcome]) -> dict[UUID, datetime | None]:
-    """Store outcomes together; one that the database refuses spoils no other, and its run ends as failed."""
+def store(outcomes: list[Outcome], *, lapsed: bool = False) -> dict[UUID, datetime | None]:
+    """Store outcomes together; one that cannot be stored spoils no other, and its run ends as failed."""
     try:
-        return finishing.finish(outcomes)
-    except (DataError, IntegrityError):
+        return finishing.finish(outcomes, lapsed=lapsed)
+    except (DataError, IntegrityError, ValueError):
         if len(outcomes) > 1:
-            return {run_id: at for outcome in outcomes for run_id, at in store([outcome]).items()}
+            return {run_id: at for outcome in outcomes for run_id, at in store([outcome], lapsed=lapsed).items()}
         log.exception("an answer could not be stored", extra={"run_id": str(outcomes[0].run_id)})
     broken = replace(
         outcomes[0],
         state=RunState.FAILED,
         parts=[],
+        usage=None,
+        spender=None,
         error_code="internal_error",
         error_message="The answer could not be stored by a fault of ours.",
     )
-    finishing.finish([broken])
+    finishing.finish([broken], lapsed=lapsed)
     return {}
 
 

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from agents.providers import prices
 from agents.providers.base import ChatRequest, ProviderError, ProviderSpec, Spoken, ToolCall
 from chat import compaction
 from chat.services.leases import Claim
-from chat.services.ledger import Spender, believed
+from chat.services.ledger import Spender, believed, believed_usd
 from core import bridge
 
 GRACE_SECONDS = 60.0  # a hold outlives the longest run by so much
@@ -138,7 +137,7 @@ def _priced(spec: ProviderSpec, model: str, given: int, answer: int) -> Usage:
 
 def _amount(spec: ProviderSpec, usage: Usage) -> Amount:
     """What a budget counts; what is asked with a person's own key costs the workspace no money."""
-    cost = None if spec.own_key or usage.cost_usd is None else max(Decimal(0), Decimal(str(usage.cost_usd)))
+    cost = None if spec.own_key else believed_usd(usage.cost_usd)
     return Amount(believed(usage.input_tokens) + believed(usage.output_tokens), cost)
 
 

@@ -1,5 +1,6 @@
 """What a run's end writes into the ledger of what models were used for."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +14,7 @@ from agents.events import Usage, added
 from chat.models import Run
 
 MOST_TOKENS = 10**12  # that one run is believed to have used: a provider may tell anything
+MOST_USD = 10**9  # as above; the column holds less than 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def entry(
         model=model,
         input_tokens=believed(total.input_tokens),
         output_tokens=believed(total.output_tokens),
-        cost_usd=None if total.cost_usd is None else Decimal(str(round(max(0.0, total.cost_usd), 8))),
+        cost_usd=believed_usd(total.cost_usd),
         own_key=by.own_key,
         estimated=by.estimated is not None,
     )
@@ -96,3 +98,10 @@ def record_unfinished(run: Run) -> None:
 def believed(tokens: int) -> int:
     """So many tokens, as far as a provider is believed."""
     return min(max(0, tokens), MOST_TOKENS)
+
+
+def believed_usd(cost: float | None) -> Decimal | None:
+    """So much money, as far as a provider is believed; None where it is not known."""
+    if cost is None or not math.isfinite(cost):
+        return None
+    return Decimal(str(round(min(max(0.0, cost), MOST_USD), 8)))

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from agents import loop
-from agents.events import Status, TextDelta, Usage
+from agents.events import MOST_TOKENS, Status, TextDelta, Usage, believed
 from agents.providers.base import (
     ProviderRateLimited,
     ProviderUnauthorized,
@@ -27,6 +27,17 @@ async def test_an_answer_passes_through(spec):
     events = await hear(spec, "t3-i0")
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "tok 0 tok 1 tok 2 "
     assert isinstance(events[-1], Usage)
+
+
+@pytest.mark.parametrize("cost", [-1.0, 1e13, float("inf"), float("nan")])
+async def test_a_provider_that_tells_nonsense_is_believed_within_bounds(spec, monkeypatch, cost):
+    class Liar:
+        async def stream(self, request):
+            yield Usage(10**4400, -5, cost)
+
+    monkeypatch.setattr(loop, "provider_for", lambda spec: Liar())
+    assert await hear(spec, "any") == [Usage(MOST_TOKENS, 0, None)]
+    assert believed(Usage(10, 7, 0.5)) == Usage(10, 7, 0.5)
 
 
 async def test_a_request_that_failed_before_its_first_token_is_sent_again_and_says_so(spec, server):

@@ -10,7 +10,7 @@ from accounts.services import budgets
 from accounts.services.holds import BudgetExceeded
 from agents import brain
 from agents.models import Provider
-from chat import spending
+from chat import engine, spending
 from chat.models import Message, Run, RunState
 from chat.runner import Runner
 from chat.services import conversations, finishing, leases, ledger, runs
@@ -198,6 +198,23 @@ def test_without_a_budget_a_call_asks_the_database_nothing(ask, workspace, monke
     attempt()
     assert asked == []
     assert counted() == []
+
+
+@pytest.mark.parametrize("usage", [(10**4400, 1.0), (10**18, 1e13)])
+def test_an_answer_whose_usage_is_nonsense_ends_its_run_and_spoils_no_other(ask, usage):
+    strange, other = ask(), ask()
+    tokens, cost = usage
+    outcomes = [
+        finishing.Outcome(
+            claim.run_id, claim.conversation_id, claim.workspace_id, claim.attempt, 5, RunState.FAILED, [], "one",
+            MODEL, usage={"input_tokens": tokens if claim.run_id == strange.pk else 4, "output_tokens": 4,
+            "cost_usd": cost}, spender=ledger.Spender(claim.user_id, claim.agent_id),
+        )
+        for claim in leases.claim("test", limit=2)
+    ]  # fmt: skip
+    engine.store(outcomes)
+    assert set(Run.objects.values_list("pk", "state")) == {(run.pk, RunState.FAILED) for run in (strange, other)}
+    assert UsageEntry.objects.filter(run_id=other.pk).exists()
 
 
 @pytest.mark.parametrize("told", [-5, 10**18])
