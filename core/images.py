@@ -11,6 +11,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,9 +26,8 @@ LONGEST_EDGE = 2_000  # pixels; the providers make it smaller themselves
 COPY_LIMIT = 3_500_000  # bytes, so that its base64 stays below the 5 MB that the strictest provider takes
 MEMORY_LIMIT = 768 * 1024 * 1024  # of addresses, of which a third is the interpreter with its libraries
 CPU_SECONDS = 10
-WALL_SECONDS = 30.0
+WALL_SECONDS = 15.0  # for all that is read in one place: who waits keeps a web thread
 AT_ONCE = 2
-PATIENCE_SECONDS = 15.0
 
 _CHILD = Path(__file__).with_name("images_child.py")
 _LIMITS = (MEMORY_LIMIT, CPU_SECONDS, PIXELS_LIMIT, LONGEST_EDGE, COPY_LIMIT)
@@ -36,6 +36,7 @@ _REFUSALS = {
     "too_many_pixels": f"The picture has more than {PIXELS_LIMIT // 1_000_000} megapixels; send a smaller one.",
     "too_large": "The picture stays too large however it is packed; send a smaller one.",
     "undecodable": "The picture is damaged or incomplete, or takes more memory or time to read than a picture may.",
+    "too_slow": "Reading the pictures takes longer than all of one message may; send fewer or smaller ones.",
 }
 
 
@@ -74,8 +75,19 @@ class Picture:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def read(media_type: str, text: str) -> Picture:
-    """The clean copy of a picture that came as base64; raises BadImage or ImagesBusy."""
+@contextmanager
+def place() -> Iterator[float]:
+    """A place to read the pictures of one message in, and the moment until which; raises ImagesBusy at once."""
+    if not _places.acquire(blocking=False):
+        raise ImagesBusy
+    try:
+        yield time.monotonic() + WALL_SECONDS
+    finally:
+        _places.release()
+
+
+def read(media_type: str, text: str, *, until: float) -> Picture:
+    """The clean copy of a picture that came as base64, made in a `place`, which says until when; raises BadImage."""
     if len(text) > BYTES_LIMIT * 4 // 3 + 4:
         raise BadImage("too_large", f"An image may have {BYTES_LIMIT:,} bytes at most.")
     try:
@@ -89,7 +101,7 @@ def read(media_type: str, text: str) -> Picture:
         raise BadImage("mismatch", f"media_type says {media_type}, the bytes are {found}.")
     if not _ends(data, found):
         raise BadImage("not_an_image", "Something stands behind the image, or its end is missing.")
-    return _copy(data, found)
+    return _copy(data, found, until)
 
 
 def kind(data: bytes) -> str | None:
@@ -112,14 +124,14 @@ def _ends(data: bytes, found: str) -> bool:
     return found != "image/webp" or len(data) - 8 == int.from_bytes(data[4:8], "little")
 
 
-def _copy(data: bytes, found: str) -> Picture:
+def _copy(data: bytes, found: str, until: float) -> Picture:
     """The copy that a child process makes."""
     command = [sys.executable, "-I", str(_CHILD), found.removeprefix("image/").upper(), *map(str, _LIMITS)]
-    with _place():
-        try:
-            ended = subprocess.run(command, input=data, capture_output=True, env={}, timeout=WALL_SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            raise BadImage("undecodable", _REFUSALS["undecodable"]) from None
+    left = max(0.0, until - time.monotonic())
+    try:
+        ended = subprocess.run(command, input=data, capture_output=True, env={}, timeout=left, check=False)
+    except subprocess.TimeoutExpired:
+        raise BadImage("too_slow", _REFUSALS["too_slow"]) from None
     if ended.returncode:  # by a signal, where it took more time than it may
         reason = ended.stdout.decode("ascii", "replace")
         reason = reason if reason in _REFUSALS else "undecodable"
@@ -127,13 +139,3 @@ def _copy(data: bytes, found: str) -> Picture:
     head, _, copy = ended.stdout.partition(b"\n")
     media_type, width, height = head.decode("ascii").split()
     return Picture(media_type, int(width), int(height), copy)
-
-
-@contextmanager
-def _place() -> Iterator[None]:
-    if not _places.acquire(timeout=PATIENCE_SECONDS):
-        raise ImagesBusy
-    try:
-        yield
-    finally:
-        _places.release()

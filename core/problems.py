@@ -100,8 +100,9 @@ def respond_to(error: Exception, request: http.HttpRequest | None) -> http.HttpR
     if told is None:
         log.error("the request failed", exc_info=error)
         told = fault()
-    elif told.status >= HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, db.DataError):
-        log.warning("the request was refused: %s", error, extra={"code": told.code})
+    elif told.status >= HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, db.DataError | db.IntegrityError):
+        said = str(error).partition("\n")[0]  # of PostgreSQL's further lines some repeat the row
+        log.warning("the request was refused: %s", said, extra={"code": told.code})
     return respond(told, request)
 
 
@@ -205,6 +206,7 @@ _KNOWN: list[tuple[tuple[type[Exception], ...], int, str, str]] = [
     ((exceptions.BadRequest, http.BadHeaderError), 400, "invalid", "The request cannot be understood."),
     ((http.UnreadablePostError,), 400, "invalid", "The body could not be read to its end."),
     ((db.OperationalError, db.InterfaceError), 503, "database_unavailable", _DATABASE_AWAY),
+    ((db.IntegrityError,), 409, "changed_meanwhile", "Something that this needs was changed or deleted meanwhile."),
     ((db.DataError,), 400, "invalid", "A value does not fit into the database."),
     ((RedisError,), 503, "unavailable", "A part of the service does not answer; try again."),
 ]

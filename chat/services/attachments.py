@@ -94,17 +94,20 @@ def storage() -> Storage:
 
 
 def read(sent: Sequence[dict[str, Any]]) -> list[Prepared]:
-    """Clean copies of what came with a message; raises Invalid that names the one that is no such image."""
+    """Clean copies of what came with a message; raises Invalid that names the one that is no such image, ImagesBusy."""
     pictures: list[Prepared] = []
-    for place, one in enumerate(sent):
-        name = f"attachments.{place}"
-        try:
-            pictures.append(Prepared(images.read(one["media_type"], one["data"])))
-        except BadImage as error:
-            where = f"{name}.media_type" if error.reason == "mismatch" else f"{name}.data"
-            raise Invalid.field(where, error.detail, error.reason) from None
-        if sum(len(found.picture.data) for found in pictures) > MOST_BYTES:
-            raise Invalid.field(name, "The images of this message are too large together.", "too_large")
+    if not sent:
+        return pictures
+    with images.place() as until:
+        for place, one in enumerate(sent):
+            name = f"attachments.{place}"
+            try:
+                pictures.append(Prepared(images.read(one["media_type"], one["data"], until=until)))
+            except BadImage as error:
+                where = f"{name}.media_type" if error.reason == "mismatch" else f"{name}.data"
+                raise Invalid.field(where, error.detail, error.reason) from None
+            if sum(len(found.picture.data) for found in pictures) > MOST_BYTES:
+                raise Invalid.field(name, "The images of this message are too large together.", "too_large")
     return pictures
 
 

@@ -11,7 +11,7 @@ from chat import consumers
 from chat.models import Attachment, Conversation, Message, Run
 from chat.services import attachments, conversations, housekeeping, runs
 from core import images
-from core.errors import Invalid
+from core.errors import Conflict, Invalid
 from tests.pictures import opened, picture, saved, sent
 
 CHAT = "/v1/ai/chat"
@@ -232,3 +232,20 @@ def test_images_of_a_conversation_that_is_deleted_meanwhile_are_taken_away(membe
     with pytest.raises(runs.ChangedMeanwhile):
         start()
     assert not files(kept)
+
+
+def test_a_message_has_one_place_for_all_its_images_and_does_not_wait_for_one(send, kept):
+    with images.place():
+        assert send(sent(), sent()).status_code == 200
+    with images.place(), images.place():
+        answer = send(sent(), message="Again")
+    assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (503, "images_busy", "5")
+
+
+def test_no_image_is_read_of_a_message_that_no_budget_covers(send, monkeypatch):
+    def spent(*_: object) -> None:
+        raise Conflict("Spent.")
+
+    monkeypatch.setattr(runs, "check_budgets", spent)
+    answer = send(BAD["html"][0])
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")

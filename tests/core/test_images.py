@@ -18,7 +18,8 @@ HTML = b"<script>alert(document.domain)</script>"
 
 
 def read(data: bytes, media_type: str = "image/png") -> images.Picture:
-    return images.read(media_type, encoded(data))
+    with images.place() as until:
+        return images.read(media_type, encoded(data), until=until)
 
 
 def refused(data: bytes, media_type: str = "image/png") -> str:
@@ -145,8 +146,8 @@ def test_a_media_type_that_the_bytes_are_not_is_refused(kind):
 
 @pytest.mark.parametrize("text", ["", "%%%", "aGVsbG8", "aGVs bG8=", "aGVsbG8\n=", "aGVsbG8_", "ä"])
 def test_what_is_no_base64_is_refused(text):
-    with pytest.raises(BadImage) as caught:
-        images.read("image/png", text)
+    with pytest.raises(BadImage) as caught, images.place() as until:
+        images.read("image/png", text, until=until)
     assert caught.value.reason in ("bad_base64", "not_an_image")
 
 
@@ -208,8 +209,7 @@ def test_a_picture_that_takes_more_memory_than_the_process_may_have_is_refused(m
     assert refused(saved(picture(5_000, 5_000, "RGBA", None))) == "undecodable"
 
 
-def test_who_finds_all_places_taken_is_asked_to_come_again(monkeypatch):
-    monkeypatch.setattr(images, "PATIENCE_SECONDS", 0.01)
+def test_who_finds_all_places_taken_is_asked_to_come_again():
     for _ in range(images.AT_ONCE):
         images._places.acquire()
     try:
@@ -217,5 +217,11 @@ def test_who_finds_all_places_taken_is_asked_to_come_again(monkeypatch):
             read(PNG)
     finally:
         images._places.release(images.AT_ONCE)
-    assert caught.value.status == 503
+    assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "5"})
     assert read(PNG).width == 64
+
+
+def test_pictures_that_take_longer_than_their_message_may_are_refused():
+    with pytest.raises(BadImage) as caught:
+        images.read("image/png", encoded(PNG), until=0.0)
+    assert caught.value.reason == "too_slow"

@@ -18,6 +18,7 @@ STATUSES = {
     "database": (503, "database_unavailable"),
     "interface": (503, "database_unavailable"),
     "data": (400, "invalid"),
+    "integrity": (409, "changed_meanwhile"),
     "fault": (500, "internal_error"),
 }
 

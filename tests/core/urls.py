@@ -58,6 +58,7 @@ FAILURES = {
     "database": db.OperationalError("secret text"),
     "interface": db.InterfaceError("secret text"),
     "data": db.DataError("secret text"),
+    "integrity": db.IntegrityError("secret text"),
     "fault": ZeroDivisionError("secret text"),
 }
 

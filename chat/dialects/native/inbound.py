@@ -33,6 +33,8 @@ def begin(
         user_id=actor.user.pk,
         needs=needs(conversation) | ({abilities.VISION} if said.get("attachments") else frozenset()),
     )
+    if said.get("attachments"):  # reading them is work: none of it for a message that is not answered
+        runs.check_budgets(conversation, choice)
     pictures = attachments.read(said.get("attachments", ()))
     team, asked = conversation.team, said.get("model") or ""
     plan = nesting.plan(team, said["message"], mode=said.get("mode"), model=asked) if team else None
