@@ -5,6 +5,7 @@ Each has a session of its own, so that nothing of one workspace, run or failure 
 
 import asyncio
 import hashlib
+import json
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -47,6 +48,11 @@ class Reach:
     url: str = ""
     command: tuple[str, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def clean(self, said: str) -> str:
+        """What the server says, without what nobody sees, and without what it was sent to know us by."""
+        hidden = [part for secret in self.secrets.values() for part in outside.parts(secret)]
+        return outside.redacted(outside.plain(said).encode("utf-8", "replace"), hidden).decode()
 
 
 def reach(server: McpServer) -> Reach:
@@ -96,14 +102,14 @@ def hash_of(said: Mapping[str, Any]) -> str:
 async def tools(where: Reach) -> list[dict[str, Any]]:
     """The definitions of a server's tools; raises ToolError."""
     async with _conversation(where, LIST_SECONDS, _Progress()) as session:
-        return await _listed(session)
+        return await _listed(session, where)
 
 
 async def call(where: Reach, tool: str, pinned: str, arguments: dict[str, Any], key: str) -> ToolResult:
     """What a tool says; raises Changed where its definition is not the pinned one, and other ToolErrors."""
     progress = _Progress()
     async with _conversation(where, CALL_SECONDS, progress) as session:
-        found = await _listed(session)
+        found = await _listed(session, where)
         if not any(one["name"] == tool and hash_of(one) == pinned for one in found):
             raise Changed(found)
         params = types.CallToolRequestParams.model_validate(
@@ -112,7 +118,7 @@ async def call(where: Reach, tool: str, pinned: str, arguments: dict[str, Any], 
         progress.sent = True
         # Not by call_tool(), which would hold the answer against a schema that the server wrote, without bounds.
         result = await session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
-    said = outside.redacted(_text(result).encode("utf-8", "replace"), where.secrets.values()).decode()
+    said = where.clean(_text(result))[:MOST_CONTENT]  # and only then cut, which could leave a part of a secret
     if result.is_error:
         raise ToolFailed(outside.marked(f"Error of {tool} at the MCP server {where.name}", text=said[:2_000]))
     return ToolResult(
@@ -120,7 +126,7 @@ async def call(where: Reach, tool: str, pinned: str, arguments: dict[str, Any], 
     )
 
 
-async def _listed(session: ClientSession) -> list[dict[str, Any]]:
+async def _listed(session: ClientSession, where: Reach) -> list[dict[str, Any]]:
     found: list[types.Tool] = []
     cursor: str | None = None
     for _ in range(MOST_PAGES):
@@ -130,7 +136,8 @@ async def _listed(session: ClientSession) -> list[dict[str, Any]]:
         if len(found) > MOST_TOOLS:
             break
         if not cursor:
-            return [definition(one) for one in found]
+            said = json.dumps([definition(one) for one in found], ensure_ascii=False)
+            return list(json.loads(where.clean(said)))
     raise ToolFailed(f"The server has more than {MOST_TOOLS} tools, or its list has no end.")
 
 
@@ -169,7 +176,7 @@ def _told(where: Reach, error: BaseException, guard: transports.Guarded, progres
         return error
     if not isinstance(error, FAILURES):
         return None
-    reason = _reason(error, guard.failure)
+    reason = _reason(where, error, guard.failure)
     if isinstance(guard.failure, guarded.UrlRefused):
         return ToolFailed(f"The MCP server {where.name} cannot be asked. {reason}")
     if progress.sent and isinstance(error, MCPError) and error.code in REFUSED:
@@ -178,11 +185,11 @@ def _told(where: Reach, error: BaseException, guard: transports.Guarded, progres
     return kind(f"The MCP server {where.name} does not answer as it should. {reason}")
 
 
-def _reason(error: BaseException, failure: DomainError | None) -> str:
+def _reason(where: Reach, error: BaseException, failure: DomainError | None) -> str:
     if failure is not None:
-        return failure.detail
+        return where.clean(failure.detail)
     if isinstance(error, MCPError):
-        return outside.line(f"It says: {error.message}", 200)
+        return outside.line(f"It says: {where.clean(error.message)}", 200)
     if isinstance(error, TimeoutError):
         return "It took too long."
     return "It could not be started." if isinstance(error, OSError) else "It broke the protocol."
@@ -193,9 +200,9 @@ def _text(result: types.CallToolResult) -> str:
     parts = []
     for one in result.content:
         if isinstance(one, types.TextContent):
-            parts.append(outside.plain(one.text[:MOST_CONTENT]))
+            parts.append(one.text)
         else:
             parts.append(f"[{outside.line(one.type, 40)}: left out]")
     if not parts and result.structured_content is not None:
         parts.append(msgspec.json.encode(result.structured_content).decode())
-    return "\n".join(parts)[:MOST_CONTENT]
+    return "\n".join(parts)

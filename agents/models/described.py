@@ -47,7 +47,7 @@ class Source(models.TextChoices):
 
 
 class RetryClass(models.TextChoices):
-    """What another attempt with the same key does."""
+    """What another attempt with the same key does, from the safe to what nobody repeats."""
 
     IDEMPOTENT = "idempotent", "Leads to the same state"
     KEYED = "keyed", "Does nothing again: the API honours Idempotency-Key"

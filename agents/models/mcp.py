@@ -42,6 +42,11 @@ class McpServer(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where it is: what was accepted of it there, and its secrets, are for no other place."""
+        return self.transport, self.url, self.program
+
 
 class McpTool(models.Model):
     """A tool of a server. Only one whose definition is the accepted one is offered to models, and called."""
@@ -53,7 +58,7 @@ class McpTool(models.Model):
     remote_name = models.CharField(max_length=200, editable=False)
     offered = models.JSONField(default=dict, editable=False)
     offered_hash = models.CharField(max_length=64, blank=True, editable=False)  # empty: the server has it no more
-    accepted = models.JSONField(default=dict, editable=False)
+    accepted = models.JSONField(default=dict, editable=False)  # the last time; stays where it is accepted no more
     accepted_hash = models.CharField(max_length=64, blank=True, editable=False)  # empty: nobody accepted it
     risk = models.CharField(max_length=20, choices=Risk, default=Risk.DESTRUCTIVE)
     retry = models.CharField(max_length=20, choices=RetryClass, default=RetryClass.UNKNOWN)

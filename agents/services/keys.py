@@ -9,6 +9,7 @@ from agents import brain, environment
 from agents.models import ProviderKey
 from agents.providers import provider_for
 from agents.providers.base import ProviderError, ProviderSpec, ProviderUnauthorized
+from agents.services import asking
 from approvals.services import audit
 from core.errors import Conflict, Invalid, NotFound, Unavailable
 
@@ -47,7 +48,8 @@ def keep(actor: Actor, provider: str, api_key: str, *, validate: bool = False) -
     """Keep the caller's key for a provider, in place of the one before.
 
     Where it is to be validated, the provider is asked for its models with it, and nothing is kept of a key that it
-    refuses. Raises UnknownProvider, ProviderOff, KeyRefusedThere, or Unavailable where the provider does not answer.
+    refuses. Raises UnknownProvider, ProviderOff, KeyRefusedThere, TooManyAsked, or Unavailable where the provider does
+    not answer.
     """
     spec = environment.with_key(provider, api_key)
     if spec is None:
@@ -86,7 +88,8 @@ def _validate(spec: ProviderSpec) -> None:
             await provider_for(spec).list_models()
 
     try:
-        asyncio.run(ask())
+        with asking.place():
+            asyncio.run(ask())
     except ProviderUnauthorized as error:
         detail = f"{spec.name} refuses this key; nothing was kept."
         raise KeyRefusedThere(detail, errors=Invalid.field("api_key", detail, "key_refused").errors) from error

@@ -6,7 +6,6 @@ the server makes of it later is not called before it is accepted again.
 
 import asyncio
 import re
-import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -24,21 +23,20 @@ from agents.mcp import sessions
 from agents.models import McpServer, McpTool
 from agents.models.described import RetryClass
 from agents.models.mcp import McpTransport
+from agents.services import asking
 from agents.tools import offers, outside
 from agents.tools.registry import ToolError
 from approvals.models import Risk
 from approvals.services import audit, policies
 from core import guarded
-from core.errors import Conflict, Invalid, NotFound, Unavailable
+from core.errors import Conflict, Invalid, NotFound
 
 MOST_SERVERS = 50  # of a workspace
 MOST_SECRETS = 20
-MOST_ASKED = 4  # at once, by one process: each keeps a thread waiting
 ASKING = "It is being asked for its tools."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 _SECRET = re.compile(r"[ -~]{1,4000}")
-_asking = threading.BoundedSemaphore(MOST_ASKED)
 _OURS = {"host", "content-length", "content-type", "connection", "transfer-encoding", "accept", "accept-encoding"}
 
 
@@ -70,13 +68,6 @@ class BeingAsked(Conflict):
     title = "An MCP server is being asked already"
 
 
-class TooManyAsked(Unavailable):
-    """This process asks as many servers as it may."""
-
-    code = "too_many_asked"
-    title = "Too many MCP servers are being asked"
-
-
 def find(actor: Actor, server_id: UUID) -> McpServer:
     """The caller's server; raises UnknownServer."""
     found = McpServer.objects.visible_to(actor).filter(pk=server_id).first()
@@ -100,7 +91,9 @@ def save(server: McpServer, *, by: Actor, secrets: Mapping[str, str] | None = No
         before = McpServer.objects.select_for_update().filter(pk=server.pk, workspace=by.workspace).first()
         if before is None and McpServer.objects.filter(workspace=by.workspace).count() >= MOST_SERVERS:
             raise Invalid(f"A workspace has {MOST_SERVERS} MCP servers at most. Delete one first.")
-        moved = before is not None and _place(before) != _place(server)
+        if before is None and not server._state.adding:
+            raise UnknownServer("The MCP server was deleted meanwhile.")
+        moved = before is not None and before.place != server.place
         if before is not None and before.name != server.name:
             raise Invalid.field("name", "stays: the names of the tools begin with it")
         if moved and before is not None and before.secrets and secrets is None:
@@ -132,12 +125,11 @@ def delete(server: McpServer, *, by: Actor) -> None:
 def refresh(server: McpServer, *, by: Actor) -> McpServer:
     """Ask the server for its tools, and wait for it; what goes wrong is its `problem`.
 
-    Raises RoleMissing, BeingAsked where a server of the workspace is being asked already, and TooManyAsked.
+    Raises RoleMissing, BeingAsked where a server of the workspace is being asked already, TooManyAsked, and
+    UnknownServer where it is deleted meanwhile.
     """
     admit(by, Role.MANAGER)
-    if not _asking.acquire(blocking=False):
-        raise TooManyAsked("Other MCP servers are being asked for their tools. Try again in a few seconds.")
-    try:
+    with asking.place():
         _claim(server)
         try:
             found = asyncio.run(sessions.tools(sessions.reach(server)))
@@ -146,9 +138,10 @@ def refresh(server: McpServer, *, by: Actor) -> McpServer:
         else:
             problem = offers.noticed(server.pk, found)
         McpServer.objects.filter(pk=server.pk).update(checked_at=Now(), problem=problem)
-    finally:
-        _asking.release()
-    server.refresh_from_db(fields=["checked_at", "problem"])
+    try:
+        server.refresh_from_db(fields=["checked_at", "problem"])
+    except McpServer.DoesNotExist:
+        raise UnknownServer("The MCP server was deleted meanwhile.") from None
     return server
 
 
@@ -165,7 +158,10 @@ def _claim(server: McpServer) -> None:
 
 
 def accept(tool: McpTool, *, by: Actor, definition: str, risk: str, retry: str) -> McpTool:
-    """Let models have a tool as it is defined now, by its hash; raises RoleMissing or DefinitionMoved."""
+    """Let models have a tool as it is defined now, by its hash; raises RoleMissing or DefinitionMoved.
+
+    That it is less risky than its hints say, or than it was when it was accepted before, only an admin says.
+    """
     admit(by, Role.MANAGER)
     if risk not in Risk.values:
         raise Invalid.field("risk", f"one of {', '.join(Risk.values)}")
@@ -175,10 +171,23 @@ def accept(tool: McpTool, *, by: Actor, definition: str, risk: str, retry: str) 
         row = _locked(tool)
         if not row.offered_hash or row.offered_hash != definition:
             raise DefinitionMoved("The tool is not defined any more as you saw it. Look at it again.")
+        if not by.may(Role.ADMIN):
+            _check_caution(row, risk, retry)
         row.accepted, row.accepted_hash, row.risk, row.retry = row.offered, row.offered_hash, risk, retry
         row.save()
         _record(row.server, by, "mcp.tool_accepted", tool=row.name, definition=definition, risk=risk, retry=retry)
     return row
+
+
+def _check_caution(row: McpTool, risk: str, retry: str) -> None:
+    """Raises RoleMissing for less caution than is due: who waits for a call's approval may not make it harmless."""
+    said = [proposed(row), *([(row.risk, row.retry)] if row.accepted else [])]
+    least = max((one for one, _ in said), key=Risk.values.index)
+    worst = max((one for _, one in said), key=RetryClass.values.index)
+    if Risk.values.index(risk) < Risk.values.index(least):
+        raise RoleMissing(f"Only an admin accepts it with a lower risk than {least}.")
+    if RetryClass.values.index(retry) < RetryClass.values.index(worst):
+        raise RoleMissing(f"Only an admin accepts it with a safer retry class than {worst}.")
 
 
 def withdraw(tool: McpTool, *, by: Actor) -> McpTool:
@@ -186,7 +195,7 @@ def withdraw(tool: McpTool, *, by: Actor) -> McpTool:
     admit(by, Role.MANAGER)
     with transaction.atomic():
         row = _locked(tool)
-        row.accepted, row.accepted_hash = {}, ""
+        row.accepted_hash = ""  # what was accepted is kept: it says that its risk was a person's word
         row.save()
         _record(row.server, by, "mcp.tool_accepted", tool=row.name, definition="")
     return row
@@ -242,10 +251,6 @@ def _locked(tool: McpTool) -> McpTool:
     if row is None:
         raise UnknownServer("The tool is gone.")
     return row
-
-
-def _place(server: McpServer) -> tuple[str, str, str]:
-    return server.transport, server.url, server.program
 
 
 def _told(server: McpServer | None) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from accounts.models import Actor, Role
 from accounts.permissions import RoleMissing
 from agents.models import Tool, ToolSecret
 from agents.models.described import Body, Method, RetryClass, Source
+from agents.services import asking
 from agents.tools import openapi, registry, schema, templates
 from agents.tools.openapi import Proposal
 from approvals.models import Risk
@@ -250,9 +251,10 @@ def _state(one: Proposal, row: Tool | None, by: Actor) -> str:
 
 
 def fetch(url: str, *, by: Actor) -> str:
-    """The document at an address, through the guarded client; raises RoleMissing, or what that raises."""
+    """The document at an address, through the guarded client; raises RoleMissing, TooManyAsked, or what that raises."""
     admit(by)
-    asking = guarded.request(
+    asked = partial(
+        guarded.request,
         "GET",
         url,
         headers={"Accept": "application/json, application/yaml, text/yaml, text/plain"},
@@ -260,7 +262,8 @@ def fetch(url: str, *, by: Actor) -> str:
         follow=3,
         private=settings.TOOL_PRIVATE_ADDRESSES,
     )
-    answer = asyncio.run(asking)
+    with asking.place():
+        answer = asyncio.run(asked())
     if answer.status != 200 or not answer.whole:
         why = f"answered {answer.status}" if answer.status != 200 else f"is over {openapi.LARGEST:,} bytes"
         raise Invalid.field("url", f"what is there {why}")

@@ -4,8 +4,6 @@ A row is read anew before its request is sent: what runs is what was approved, a
 then.
 """
 
-import base64
-import binascii
 import contextlib
 import logging
 import time
@@ -18,6 +16,8 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 from django.db import transaction
+from django.db.models import TextField
+from django.db.models.functions import Cast
 from django.db.models.signals import post_delete, post_save
 
 from agents.models import Tool, ToolSecret
@@ -36,7 +36,7 @@ from agents.tools.registry import (
     source,
 )  # fmt: skip
 from agents.tools.schema import Signature
-from core import bridge, guarded
+from core import bridge, guarded, sealed
 from core.errors import Invalid
 
 ROWS_SECONDS = 3.0  # how long a change made by another process may go unseen
@@ -64,26 +64,45 @@ def of_workspace(workspace_id: UUID) -> Mapping[str, ToolSpec]:
 
 def _specs(rows: Collection[Tool]) -> Iterator[tuple[str, ToolSpec]]:
     """Those that can run: one that was kept under other bounds takes none of the rest with it."""
+    kept = _secrets(rows)
     for row in rows:
         try:
-            yield row.name, spec_of(row)
+            yield row.name, spec_of(row, kept)
         except Invalid as error:
             log.warning("The tool %s of workspace %s cannot run: %s", row.name, row.workspace_id, error.detail)
 
 
-def spec_of(row: Tool) -> ToolSpec:
-    """A row as a tool; raises Invalid for a schema that is none."""
-    signature = _signature(msgspec.json.encode(row.parameters))
+def _secrets(rows: Collection[Tool]) -> dict[str, str]:
+    """The secrets that tools of one workspace name; one that cannot be opened is empty, and takes no tool away."""
+    wanted = {name for row in rows for name in templates.names(row)}
+    if not wanted:
+        return {}
+    kept = ToolSecret.objects.filter(workspace_id=next(iter(rows)).workspace_id, name__in=wanted)
+    return {name: sealed.opened(token) for name, token in kept.values_list("name", Cast("value", TextField()))}
+
+
+def version_of(row: Tool, secrets: Mapping[str, str]) -> str:
+    """What an approval is bound to: the description and, by a keyed hash, the secrets that it names, of those kept."""
+    wanted = templates.names(row)
+    if not wanted:
+        return row.version
+    told = (f"{name}={secrets[name]}" if name in secrets else name for name in wanted)
+    return sealed.fingerprint(str(row.workspace_id), row.version, *told)
+
+
+def spec_of(row: Tool, secrets: Mapping[str, str]) -> ToolSpec:
+    """A row as a tool, with the secrets of its workspace; raises Invalid for a schema that is none."""
+    signature, version = _signature(msgspec.json.encode(row.parameters)), version_of(row, secrets)
     return ToolSpec(
         name=row.name,
         title=row.title,
         description=row.description,
         risk=Risk(row.risk),
         retry=Retry(row.retry),
-        version=row.version,
+        version=version,
         timeout=row.timeout + 5.0,  # the request has its own clock, which knows more of what happened
         signature=signature,
-        run=partial(_run, row.pk, row.version),
+        run=partial(_run, row.pk, version),
         validate=partial(_fits, row),
         preview=partial(_preview, row, signature.secrets),
     )
@@ -134,10 +153,12 @@ async def _run(pk: UUID, version: str, context: Context, /, **arguments: Any) ->
 def _read(workspace_id: UUID, pk: UUID, version: str) -> tuple[Tool, dict[str, str]]:
     """The row of this version as it is now, and its secrets; raises ToolFailed."""
     row = Tool.objects.filter(pk=pk, workspace_id=workspace_id, enabled=True).first()
-    if row is None or row.version != version:
+    if row is None:
         raise ToolFailed(CHANGED)
     wanted, host = templates.names(row), templates.host(row)
     kept = {one.name: one for one in ToolSecret.objects.filter(workspace_id=workspace_id, name__in=wanted)}
+    if version_of(row, {name: str(one.value) for name, one in kept.items()}) != version:
+        raise ToolFailed(CHANGED)
     for name in wanted:
         if name not in kept or host not in kept[name].hosts:
             raise ToolFailed(f"The secret {name} is missing, or may not be sent to {host}.")
@@ -182,9 +203,7 @@ def _hidden(row: Tool, secrets: Mapping[str, str]) -> list[str]:
     """What no answer may bring back: the secrets and, of names with passwords that are sent in Base64, those too."""
     found = [*secrets.values()]
     for name in templates.SECRET.findall(" ".join(one for one in row.headers.values() if one.startswith("Basic "))):
-        with contextlib.suppress(binascii.Error, UnicodeDecodeError):
-            plain = base64.b64decode(secrets[name], validate=True).decode()
-            found += [plain, plain.partition(":")[2]]
+        found += outside.parts(f"Basic {secrets[name]}")
     return found
 
 
@@ -211,11 +230,12 @@ def forget(workspace_id: UUID) -> None:
     _rows.pop(workspace_id, None)
 
 
-def _forget(sender: object, instance: Tool, **_: Any) -> None:
+def _forget(sender: object, instance: Tool | ToolSecret, **_: Any) -> None:
     """Forget them now, for this transaction, and when it commits, for those who read meanwhile."""
     forget(instance.workspace_id)
     transaction.on_commit(partial(forget, instance.workspace_id))
 
 
-post_save.connect(_forget, sender=Tool, dispatch_uid="described tools forget the saved")
-post_delete.connect(_forget, sender=Tool, dispatch_uid="described tools forget the deleted")
+for _model in (Tool, ToolSecret):
+    post_save.connect(_forget, sender=_model, dispatch_uid=f"described tools forget the saved {_model.__name__}")
+    post_delete.connect(_forget, sender=_model, dispatch_uid=f"described tools forget the deleted {_model.__name__}")

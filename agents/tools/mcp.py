@@ -2,19 +2,20 @@
 
 import time
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, TextField
+from django.db.models.functions import Cast
 from django.db.models.signals import post_delete, post_save
 
 from agents.mcp import sessions
 from agents.models import McpServer, McpTool
 from agents.tools import offers, schema
 from agents.tools.registry import Context, Preview, Retry, Risk, ToolFailed, ToolResult, ToolSpec, source
-from core import bridge
+from core import bridge, sealed
 
 ROWS_SECONDS = 3.0  # how long a change made by another process may go unseen
 MOST_KEPT = 1_000
@@ -30,19 +31,35 @@ def of_workspace(workspace_id: UUID) -> Mapping[str, ToolSpec]:
     if held is None or held[0] < time.monotonic():
         if len(_rows) >= MOST_KEPT:
             _rows.clear()
-        found = {row.name: spec_of(row) for row in _usable(workspace_id)}
+        opened = cache(sealed.opened)  # once for all tools of a server
+        found = {row.name: spec_of(row, opened(row.sealed_secrets)) for row in _usable(workspace_id)}
         held = _rows[workspace_id] = time.monotonic() + ROWS_SECONDS, found
     return held[1]
 
 
 def _usable(workspace_id: UUID) -> Any:
     rows = McpTool.objects.filter(workspace_id=workspace_id, server__enabled=True, accepted_hash=F("offered_hash"))
-    return rows.exclude(accepted_hash="").select_related("server").defer("server__secrets")
+    rows = rows.exclude(accepted_hash="").select_related("server").defer("server__secrets")
+    return rows.annotate(sealed_secrets=Cast("server__secrets", TextField()))
 
 
-def spec_of(row: McpTool) -> ToolSpec:
-    """An accepted tool; raises Invalid where its schema is none."""
-    said = row.accepted
+def version_of(row: McpTool, secrets: str) -> str:
+    """What an approval is bound to: what the tool is, where its server is, and who we are there, by a keyed hash."""
+    server = row.server
+    return sessions.hash_of(
+        {
+            "definition": row.accepted_hash,
+            "risk": row.risk,
+            "retry": row.retry,
+            "server": [str(server.pk), *server.place],
+            "secrets": sealed.fingerprint(str(server.pk), secrets),
+        }
+    )
+
+
+def spec_of(row: McpTool, secrets: str) -> ToolSpec:
+    """An accepted tool, of a server with these secrets; raises Invalid where its schema is none."""
+    said, version = row.accepted, version_of(row, secrets)
     title = str(said["title"] or row.remote_name)[:100]
     return ToolSpec(
         name=row.name,
@@ -50,10 +67,10 @@ def spec_of(row: McpTool) -> ToolSpec:
         description=str(said["description"] or title)[:2_000],
         risk=Risk(row.risk),
         retry=Retry(row.retry),
-        version=sessions.hash_of({"definition": row.accepted_hash, "risk": row.risk, "retry": row.retry}),
+        version=version,
         timeout=sessions.CALL_SECONDS + 10.0,  # the conversation has its own clock, which knows more of what happened
         signature=schema.given(said["parameters"]),
-        run=partial(_run, row.pk, row.accepted_hash),
+        run=partial(_run, row.pk, version),
         preview=partial(_preview, row.remote_name, row.server.name),
     )
 
@@ -64,23 +81,25 @@ def _preview(tool: str, server: str, _context: Context, /, **arguments: Any) -> 
     return Preview(f"Call {tool} at the MCP server {server}.", details=told)
 
 
-async def _run(pk: UUID, pinned: str, context: Context, /, **arguments: Any) -> ToolResult:
-    where, tool, server_id = await bridge.in_thread(_read, context.workspace_id, pk, pinned)
+async def _run(pk: UUID, version: str, context: Context, /, **arguments: Any) -> ToolResult:
+    where, row = await bridge.in_thread(_read, context.workspace_id, pk, version)
     try:
-        return await sessions.call(where, tool, pinned, arguments, context.key)
+        return await sessions.call(where, row.remote_name, row.accepted_hash, arguments, context.key)
     except sessions.Changed as changed:
-        await bridge.in_thread(offers.noticed, server_id, changed.found)
+        await bridge.in_thread(offers.noticed, row.server_id, changed.found)
         raise
 
 
-def _read(workspace_id: UUID, pk: UUID, pinned: str) -> tuple[sessions.Reach, str, UUID]:
-    """The tool as it is now; raises ToolFailed unless it is the accepted one."""
+def _read(workspace_id: UUID, pk: UUID, version: str) -> tuple[sessions.Reach, McpTool]:
+    """The tool as it is now, and where; raises ToolFailed unless it is the accepted one, of this version."""
     row = (
         McpTool.objects.filter(pk=pk, workspace_id=workspace_id, server__enabled=True).select_related("server").first()
     )
-    if row is None or not row.accepted_hash == row.offered_hash == pinned:
+    if row is None or not row.accepted_hash or row.accepted_hash != row.offered_hash:
         raise ToolFailed(CHANGED)
-    return sessions.reach(row.server), row.remote_name, row.server_id
+    if version_of(row, str(row.server.secrets)) != version:
+        raise ToolFailed(CHANGED)
+    return sessions.reach(row.server), row
 
 
 def forget(workspace_id: UUID) -> None:

@@ -14,16 +14,21 @@ import msgspec
 import yaml
 
 from agents.tools import foreign
-from core import jsonbody
+from core import guarded, jsonbody
 from core.errors import Invalid
 
 LARGEST = 1_000_000  # bytes of a document
 MOST_OPERATIONS = 200
 DEEPEST = 60
+MOST_HOPS = 20  # from a reference to what it means
+MOST_PARAMETERS = 100  # of an operation, those of its path among them
+LONGEST_NAME = 200  # of a parameter, on the wire
 _NUMBER = re.compile(r"[-+0-9:_.,]{300,}")  # YAML reads 1:1:1 as a number of base 60, in quadratic time
 METHODS = ("get", "head", "put", "post", "patch", "delete")
 SAID = ("accept", "authorization", "content-type", "idempotency-key")  # headers that are not the model's to say
 _BAD = re.compile(r"[^A-Za-z0-9_.-]+")
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_LONG = f"The address of its server has over {guarded.LONGEST_LINK:,} characters."
 _DROPPED = ("example", "examples", "xml", "externalDocs", "discriminator", "deprecated", "readOnly")
 
 
@@ -126,7 +131,7 @@ class _Reader:
         self, name: str, key: str, path: str, method: str, item: dict[str, Any], operation: dict[str, Any]
     ) -> Proposal:
         """The operation as a description."""
-        server = self._server(operation, item)
+        server, listed = self._server(operation, item), self._parameters(item, operation)
         properties, required, places = dict[str, Any](), list[str](), dict[str, str]()
         renamed = dict[str, str]()
 
@@ -140,13 +145,12 @@ class _Reader:
             if needed:
                 required.append(given)
 
-        for one in self._parameters(item, operation):
-            place, needed = str(one["in"]), one.get("required") is True or one["in"] == "path"
-            if place == "cookie" or (place == "header" and str(one["name"]).lower() in SAID):
+        for (wire, place), one in listed.items():
+            if place == "cookie" or (place == "header" and wire.lower() in SAID):
                 continue
-            told = self._schema(one.get("schema") or _first_schema(one))
-            words = one.get("description")
-            add(str(one["name"]), place, {"description": str(words), **told} if words else told, needed)
+            told, words = self._schema(one.get("schema") or _first_schema(one)), one.get("description")
+            told = {"description": words, **told} if words and isinstance(words, str) else told
+            add(wire, place, told, one.get("required") is True or place == "path")
         form = self._body(operation, add)
         headers, query, needs = self._security(operation)
         for wire, given in renamed.items():
@@ -165,33 +169,41 @@ class _Reader:
             "places": places,
             "body": "form" if form else "json",
             "headers": headers,
-            **self._retry(item, operation),
+            **({"retry": "keyed"} if any(wire.lower() == "idempotency-key" for wire, _ in listed) else {}),
         }
         return Proposal(name, key, said, needs)
 
     def _server(self, *levels: dict[str, Any]) -> str:
         servers: Any = next((one["servers"] for one in (*levels, self.document) if one.get("servers")), [])
         server = servers[0] if servers else {}
-        url = str(server.get("url", ""))
-        for name, variable in (server.get("variables") or {}).items():
-            url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
+        template, variables = str(server.get("url", "")), server.get("variables") or {}
+        if len(template) > guarded.LONGEST_LINK:
+            raise Invalid(_LONG)
+
+        def value(found: re.Match[str]) -> str:
+            default = variables[found[1]].get("default", "") if found[1] in variables else found[0]
+            if not isinstance(default, str | int | float):
+                raise Invalid("A variable of its server has a default that is no text.")
+            return str(default)[: guarded.LONGEST_LINK + 1]
+
+        url = _VARIABLE.sub(value, template)  # at once: braces in a value stand for nothing, or addresses would explode
+        if len(url) > guarded.LONGEST_LINK:
+            raise Invalid(_LONG)
         url = urljoin(self.came_from, url)
         if not url.startswith(("https://", "http://")):
             raise Invalid("The document names no server with a whole address: put one into `servers`.")
         return url
 
-    def _parameters(self, item: dict[str, Any], operation: dict[str, Any]) -> list[dict[str, Any]]:
-        """The parameters of the path and of the operation, which come before those of the same name."""
+    def _parameters(self, item: dict[str, Any], operation: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+        """The parameters of the path and of the operation, which come before those of the same name and place."""
+        levels = [level.get("parameters") or () for level in (item, operation)]
+        if sum(map(len, levels)) > MOST_PARAMETERS:
+            raise Invalid(f"It has over {MOST_PARAMETERS} parameters.")
         found: dict[tuple[str, str], dict[str, Any]] = {}
-        for level in (item, operation):
-            for one in level.get("parameters") or ():
-                one = self._looked_up(one)
-                found[str(one["name"]), str(one["in"])] = one
-        return list(found.values())
-
-    def _retry(self, item: dict[str, Any], operation: dict[str, Any]) -> dict[str, str]:
-        keyed = any(str(one["name"]).lower() == "idempotency-key" for one in self._parameters(item, operation))
-        return {"retry": "keyed"} if keyed else {}
+        for one in (one for level in levels for one in level):
+            one = self._looked_up(one)
+            found[_text(one, "name"), _text(one, "in")] = one
+        return found
 
     def _body(self, operation: dict[str, Any], add: Any) -> bool:
         """Adds the parameters of the body, and tells whether it is a form; raises Invalid for another kind."""
@@ -226,9 +238,9 @@ class _Reader:
             secret = secret if secret[0].isalpha() else f"KEY_{secret}"
             reference, kind = f"{{secret:{secret}}}", scheme.get("type")
             if kind == "apiKey" and scheme.get("in") == "header":
-                headers[str(scheme["name"])] = reference
+                headers[_text(scheme, "name")] = reference
             elif kind == "apiKey" and scheme.get("in") == "query":
-                query.append(f"{scheme['name']}={reference}")
+                query.append(f"{_text(scheme, 'name')}={reference}")
             elif kind == "http" and str(scheme.get("scheme", "")).lower() == "basic":
                 headers["Authorization"] = f"Basic {reference}"
             elif kind in ("http", "oauth2", "openIdConnect"):
@@ -238,26 +250,34 @@ class _Reader:
             needs.append(secret)
         return headers, "&".join(query), tuple(needs)
 
-    def _looked_up(self, one: Any, seen: tuple[str, ...] = ()) -> Any:
+    def _looked_up(self, one: Any) -> Any:
         """What stands where a reference points; raises Invalid for one that leads outside, nowhere or in a circle."""
-        if not isinstance(one, dict) or "$ref" not in one:
-            return one
-        reference = one["$ref"]
-        if not isinstance(reference, str) or not reference.startswith("#/") or reference in seen:
-            raise Invalid("It refers to another document, or in a circle: put everything into the one document.")
+        for _ in range(MOST_HOPS + 1):
+            self._count()
+            if not isinstance(one, dict) or "$ref" not in one:
+                return one
+            one = self._pointed(one["$ref"])
+        raise Invalid(f"It refers in a circle, or over {MOST_HOPS} references one behind the other.")
+
+    def _pointed(self, reference: Any) -> Any:
+        if not isinstance(reference, str) or not reference.startswith("#/") or len(reference) > guarded.LONGEST_LINK:
+            raise Invalid("It refers to another document: put everything into the one document.")
         found: Any = self.document
         for part in reference[2:].split("/"):
             part = part.replace("~1", "/").replace("~0", "~")
             if not isinstance(found, dict) or part not in found:
                 raise Invalid(f"It refers to {reference[:100]}, which is not in the document.")
             found = found[part]
-        return self._looked_up(found, (*seen, reference))
+        return found
 
-    def _schema(self, schema: Any, within: tuple[str, ...] = ()) -> Any:
-        """A schema of the document without references; one that holds itself ends in anything at all."""
+    def _count(self) -> None:
         self.nodes += 1
         if self.nodes > foreign.MOST_NODES:
             raise Invalid("Its parameters come to too much, once their references are followed.")
+
+    def _schema(self, schema: Any, within: tuple[str, ...] = ()) -> Any:
+        """A schema of the document without references; one that holds itself ends in anything at all."""
+        self._count()
         if isinstance(schema, list):
             return [self._schema(one, within) for one in schema]
         if not isinstance(schema, dict):
@@ -285,6 +305,14 @@ def _of_2020(schema: dict[str, Any]) -> dict[str, Any]:
         if isinstance(schema.get(flag), bool) and schema.pop(flag) and bound in schema:
             schema[flag] = schema.pop(bound)
     return schema
+
+
+def _text(one: dict[str, Any], name: str) -> str:
+    """A short text of a parameter or a scheme; raises Invalid for what is none, which could be told at any length."""
+    text = one[name]
+    if not isinstance(text, str) or len(text) > LONGEST_NAME:
+        raise Invalid(f"A `{name}` in it is no text of up to {LONGEST_NAME} characters.")
+    return text
 
 
 def _first_schema(parameter: dict[str, Any]) -> Any:

@@ -4,6 +4,8 @@ A result is JSON, so that no text in it can end where it stands and go on as one
 """
 
 import base64
+import binascii
+import contextlib
 import json
 import re
 from collections.abc import Iterable
@@ -44,6 +46,17 @@ def redacted(body: bytes, secrets: Iterable[str]) -> bytes:
     for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
         body = body.replace(form.encode("utf-8", "replace"), REDACTED.encode())
     return body
+
+
+def parts(secret: str) -> list[str]:
+    """What of a secret may come back alone: it, what follows its scheme and, of `Basic`, the pair and the password."""
+    scheme, _, rest = secret.strip().partition(" ")
+    found = [secret, rest.strip()]
+    if scheme.lower() == "basic":
+        with contextlib.suppress(binascii.Error, ValueError):
+            pair = base64.b64decode(rest.strip() + "=" * (-len(rest.strip()) % 4), validate=True).decode()
+            found += [pair, pair.partition(":")[2]]
+    return found
 
 
 def _forms(secret: str) -> set[str]:

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from accounts.models import Actor, Role
 from agents.events import ApprovalDecided, Event
 from agents.providers.base import ToolCall
+from agents.tools import registry
 from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.rules import Ask
 from approvals.services import approvals, audit, policies
@@ -18,7 +19,7 @@ from chat.services import actions, gate
 from chat.services.actions import SUMMARY, refuse
 from core.errors import Conflict, Forbidden, NotFound
 
-JUDGED = ("tool_version", "policy_version", "policy_name", "digest", "verdict", "approval_id")
+JUDGED = ("policy_version", "policy_name", "digest", "verdict", "approval_id")
 
 
 class UnknownAction(NotFound):
@@ -91,21 +92,25 @@ def _settle_by(approval: Approval, action: Action, events: list[Event]) -> None:
 
 
 def _judge_again(action: Action, events: list[Event]) -> None:
-    """The rules changed while an action waited: it is judged by those that hold now."""
+    """The rules changed while an action waited: it is judged by those that hold now.
+
+    Not so where its tool changed: no change of a tool releases a call that waits.
+    """
     run = action.run
     if run is None or run.ended:
         return refuse(action, "cancelled")
+    spec = registry.get(action.tool, action.workspace_id)
+    if spec is None or spec.version != action.tool_version:
+        return refuse(action, "tool_changed")
     held = policies.current(action.workspace_id)
     judged = gate.judge(
         gate.origin_of(run), ToolCall(action.call_id, action.tool, action.arguments), held, key=action.pk
     )
     if judged.code:
         return refuse(action, judged.code, judged.reason)
-    assert judged.spec is not None, "what is not refused has its tool"
     assert judged.verdict is not None, "and a verdict"
     assert judged.call is not None, "on its call"
-    action.tool_version, action.policy_version = judged.spec.version, held.version
-    action.policy_name = judged.verdict.policy
+    action.policy_version, action.policy_name = held.version, judged.verdict.policy
     action.digest = gate.digest_of(action)
     if isinstance(judged.verdict, Ask):
         events.append(actions.request(run, action, judged.call, judged.verdict, judged.preview).event)

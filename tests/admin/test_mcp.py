@@ -28,7 +28,7 @@ def test_a_definition_is_shown_line_by_line_and_escaped_before_it_is_accepted(he
 @pytest.mark.parametrize("role", [Role.MANAGER, Role.ADMIN])
 def test_a_tool_is_accepted_as_it_was_shown_and_withdrawn(role: Role, here: Home, staff: Staff) -> None:
     client, tool = staff(role), here[McpTool]
-    form = {"definition": tool.offered_hash, "risk": "write", "retry": "unknown"}
+    form = {"definition": tool.offered_hash, "risk": "destructive", "retry": "unknown"}
     assert (
         client.post(url(McpTool, "accept", tool.pk), {**form, "definition": "1" * 64}, follow=True).status_code == 200
     )
@@ -36,7 +36,7 @@ def test_a_tool_is_accepted_as_it_was_shown_and_withdrawn(role: Role, here: Home
     assert tool.state == "new"
     assert client.post(url(McpTool, "accept", tool.pk), form).status_code == 302
     tool.refresh_from_db()
-    assert (tool.state, tool.risk, tool.accepted) == ("accepted", "write", tool.offered)
+    assert (tool.state, tool.risk, tool.accepted) == ("accepted", "destructive", tool.offered)
     assert client.post(url(McpTool, "withdraw", tool.pk)).status_code == 302
     tool.refresh_from_db()
     assert tool.state == "new"

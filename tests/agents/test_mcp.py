@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from django.db.models.functions import Now
 
 from agents.mcp import sessions
 from agents.models import McpServer
-from agents.services import mcp
+from agents.services import asking, mcp
 from agents.tools import mcp as source
 from agents.tools import registry
 from agents.tools.registry import MaybeSent, NotSent, ToolFailed
@@ -79,6 +80,46 @@ def test_nothing_is_offered_before_it_is_accepted_and_hints_only_prefill(odd, co
     assert "DATABASE_URL" not in told
     mcp.withdraw(tool, by=owner)
     assert registry.get("it__look_up", workspace.pk) is None
+
+
+def test_a_manager_accepts_with_no_less_caution_than_is_due(odd, owner, manager):
+    tool = odd()
+    said = {"definition": tool.offered_hash, "retry": "idempotent"}
+    mcp.accept(tool, by=manager, risk="write", **said)
+    mcp.withdraw(tool, by=manager)
+    with pytest.raises(Forbidden, match="lower risk than write"):
+        mcp.accept(tool, by=manager, risk="read", **said)
+    mcp.accept(tool, by=owner, risk="destructive", definition=tool.offered_hash, retry="unknown")
+    with pytest.raises(Forbidden, match="safer retry class"):
+        mcp.accept(tool, by=manager, risk="destructive", **said)
+
+
+def test_another_place_or_other_secrets_make_another_version(odd, owner, workspace):
+    server, seen = odd(TOKEN=CANARY).server, set()
+    seen.add(registry.get("it__look_up", workspace.pk).version)
+    mcp.save(server, by=owner, secrets={"ODD": "no", "TOKEN": "another-0123456789"})
+    seen.add(registry.get("it__look_up", workspace.pk).version)
+    mcp.delete(server, by=owner)
+    odd(TOKEN=CANARY)
+    seen.add(registry.get("it__look_up", workspace.pk).version)
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("kept", "echoed"),
+    [(f"Bearer {CANARY}", CANARY), ("Basic dXNlcjpjYW5hcnktc2VjcmV0", "canary-secret")],
+)  # fmt: skip
+def test_no_part_of_a_credential_comes_back(kept, echoed):
+    where = sessions.Reach("it", "http", secrets={"Authorization": kept})
+    error = sessions.MCPError(code=-32602, message=f"who is {echoed}?")
+    assert echoed not in sessions._reason(where, error, None)
+    assert where.clean(f"You are {echoed}.") == "You are [key]."
+
+
+def test_a_definition_does_not_repeat_a_credential(connect):
+    server = connect(sys.executable, str(SERVERS / "odd.py"), TOKEN="Bearer something")
+    assert server.tools.get().offered["description"] == "Look [key] up."
+    assert server.tools.get().offered["parameters"]["type"] == "object"
 
 
 def test_a_definition_that_changed_is_neither_called_nor_offered_until_it_is_accepted(
@@ -234,14 +275,22 @@ def test_one_server_of_a_workspace_is_asked_at_a_time(odd, owner):
 
 def test_a_process_asks_a_few_servers_at_a_time(odd, owner):
     server = odd().server
-    for _ in range(mcp.MOST_ASKED):
-        assert mcp._asking.acquire(blocking=False)
-    try:
-        with pytest.raises(mcp.TooManyAsked):
+    with ExitStack() as taken:
+        for _ in range(asking.MOST_ASKED):
+            taken.enter_context(asking.place())
+        with pytest.raises(asking.TooManyAsked):
             mcp.refresh(server, by=owner)
-    finally:
-        mcp._asking.release(mcp.MOST_ASKED)
     assert mcp.refresh(server, by=owner).problem == ""
+
+
+def test_a_server_that_is_deleted_while_it_is_changed_or_asked_is_not_found(odd, owner, monkeypatch):
+    server = odd().server
+    monkeypatch.setattr(mcp.offers, "noticed", lambda pk, _: McpServer.objects.filter(pk=pk).delete() and "")
+    with pytest.raises(mcp.UnknownServer):
+        mcp.refresh(server, by=owner)
+    with pytest.raises(mcp.UnknownServer):
+        mcp.save(server, by=owner)
+    assert not McpServer.objects.exists()
 
 
 def listening(port):

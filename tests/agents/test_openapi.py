@@ -1,12 +1,13 @@
 """OpenAPI documents as tools: what each operation becomes, what cannot be one, and a document that comes again."""
 
 import json
+from contextlib import ExitStack
 
 import pytest
 import yaml
 
 from agents.models import Tool
-from agents.services import tools
+from agents.services import asking, tools
 from agents.tools import openapi, registry
 from core.errors import Forbidden, Invalid
 from core.publicnet import Endpoint
@@ -187,3 +188,39 @@ def test_a_server_without_a_host_is_the_one_that_the_document_came_from():
     assert "no server" in openapi.read(text)[0].problem
     [one, *_] = openapi.read(text, came_from="https://shop.example.com/docs/openapi.json")
     assert one.said["url"].startswith("https://shop.example.com/v2/orders/")
+
+
+def test_variables_of_a_server_are_put_in_once_and_come_to_an_address():
+    doubling = {f"v{n}": {"default": f"{{v{n + 1}}}" * 10} for n in range(12)}
+    server = {"url": "https://{v0}.example.com", "variables": doubling}
+    one, *_ = openapi.read(json.dumps({**SHOP, "servers": [server]}))
+    assert "{v2}" not in one.said["url"]
+    for server in (
+        {"url": "https://a.example/{v}", "variables": {"v": {"default": "x" * 3_000}}},
+        {"url": "https://a.example/" + "{v}" * 600, "variables": {"v": {"default": "x" * 300_000}}},
+    ):
+        one, *_ = openapi.read(json.dumps({**SHOP, "servers": [server]}))
+        assert "2,000 characters" in one.problem
+
+
+@pytest.mark.parametrize(("hops", "problem"), [(15, False), (30, True)])
+def test_a_chain_of_references_has_an_end(hops, problem):
+    chain = {f"p{n}": {"$ref": f"#/components/parameters/p{n + 1}"} for n in range(hops)}
+    chain[f"p{hops}"] = {"name": "a", "in": "query", "schema": {}}
+    get = {"parameters": [{"$ref": "#/components/parameters/p0"}]}
+    document = {**SHOP, "paths": {"/x": {"get": get}}, "components": {"parameters": chain}, "security": []}
+    assert ("over 20 references" in proposals(document)["GET /x"].problem) is problem
+
+
+def test_an_operation_has_so_many_parameters_and_no_more():
+    many = [{"name": f"a{n}", "in": "query", "schema": {}} for n in range(101)]
+    document = {**SHOP, "paths": {"/x": {"get": {"parameters": many}}}, "security": []}
+    assert "over 100 parameters" in proposals(document)["GET /x"].problem
+
+
+def test_documents_are_fetched_a_few_at_a_time(db, owner):
+    with ExitStack() as taken:
+        for _ in range(asking.MOST_ASKED):
+            taken.enter_context(asking.place())
+        with pytest.raises(asking.TooManyAsked):
+            tools.fetch("https://shop.example.com/openapi.json", by=owner)

@@ -1,6 +1,7 @@
 """People's own keys: theirs alone, never given back, and used for their messages and nobody else's."""
 
 import dataclasses
+from contextlib import ExitStack
 
 import pytest
 
@@ -8,6 +9,7 @@ from accounts.models import Role
 from agents import brain, environment, ownkeys
 from agents.models import Provider, ProviderKey
 from agents.providers.base import ProviderSpec
+from agents.services import asking
 from approvals.models import AuditEvent, AuditPayload
 from tests.cast import person
 
@@ -167,3 +169,12 @@ def test_an_admin_of_the_workspace_sees_no_other_persons_key(upstream, workspace
 def test_a_provider_with_another_key_is_another_one():
     one = ProviderSpec("openai", "openai", api_key="a")
     assert len({one, dataclasses.replace(one, api_key="b"), dataclasses.replace(one, own_key=True)}) == 3
+
+
+def test_keys_are_validated_a_few_at_a_time(api, upstream):
+    with ExitStack() as taken:
+        for _ in range(asking.MOST_ASKED):
+            taken.enter_context(asking.place())
+        answer = bring(api, validate=True)
+    assert (answer.status_code, answer.json()["code"]) == (503, "too_many_asked")
+    assert stored() == []

@@ -10,6 +10,7 @@ from agents.tools import mcp as source
 from agents.tools import registry
 from chat import executor
 from chat.services import execution
+from core.errors import Forbidden
 from tests.agents.test_mcp import filesystem  # noqa: F401  a fixture
 from tests.chat.acting import approve, of, states, take
 from tests.servers.threads import bridged
@@ -79,6 +80,28 @@ def test_a_definition_that_changed_after_the_approval_is_not_called(server, step
     action.refresh_from_db()
     assert action.state == "refused"
     assert not (tmp_path / "b.txt").exists()
+
+
+def test_who_waits_for_an_approval_does_not_release_the_call_by_its_tool(server, step, owner, manager, tmp_path):
+    [action] = of(step(write(tmp_path)))
+    tool = server.tools.get(name="files__write_file")
+    said = {"definition": tool.offered_hash, "retry": tool.retry}
+    with pytest.raises(Forbidden, match="lower risk"):
+        mcp.accept(tool, by=manager, risk="read", **said)
+    mcp.accept(tool, by=owner, risk="read", **said)
+    action.refresh_from_db()
+    assert (action.state, action.code) == ("refused", "tool_changed")
+    assert not take()
+
+
+def test_an_approval_does_not_hold_for_other_secrets(server, step, owner, manager, settings):
+    settings.MCP_STDIO_SERVERS["files"]["env"] = ["TOKEN"]
+    [action] = of(step(("files__write_file", {"path": "/nowhere/b.txt", "content": "x"})))
+    mcp.save(server, by=owner, secrets={"TOKEN": "another-0123456789"})
+    approve(action, manager)
+    assert not take()
+    action.refresh_from_db()
+    assert (action.state, action.code) == ("refused", "tool_changed")
 
 
 def test_a_definition_that_changed_unseen_after_the_approval_is_found_by_the_call(server, step, manager, tmp_path):
