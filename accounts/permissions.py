@@ -30,6 +30,22 @@ class RoleMissing(Forbidden):
     default_detail = "Your role in this workspace does not allow this."
 
 
+class KeyOfAnother(Forbidden):
+    """Whoever was shown a key can use it: what is said by it may be theirs instead of the person's."""
+
+    code = "key_of_another"
+    default_detail = (
+        "This key was made by somebody else than the person it acts for, and says nothing of agents in their name. "
+        "Use a key that the person made, or the admin."
+    )
+
+
+def own_key(actor: Actor) -> None:
+    """Raises KeyOfAnother where the caller's key was made by somebody else."""
+    if actor.key is not None and actor.key.maker is not None:
+        raise KeyOfAnother
+
+
 def admit(actor: Actor, scope: str | None, *, publishable_ok: bool = False) -> None:
     """Let pass whoever's key goes so far, through whichever door; raises a kind of Forbidden."""
     if actor.key is None:

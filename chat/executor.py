@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError
 from agents.tools import registry
 from agents.tools.registry import HandedOn, MaybeSent, NotSent, ToolFailed, ToolResult
 from chat import bells
-from chat.services import execution
+from chat.services import execution, gate
 from chat.services.execution import Execution, Outcome
 from core import bridge, faults, queue
 from core.errors import DomainError
@@ -113,9 +113,11 @@ async def call(one: Execution, until: float) -> Outcome | None:
 
     None where the call was handed on to whoever settles it.
     """
-    spec = registry.get(one.tool, one.context.workspace_id)
+    spec = await bridge.in_thread(registry.get, one.tool, one.context.workspace_id)  # it may read the database
     if spec is None:
         return Outcome(False, "There is no such tool.", "no such tool", "unknown_tool", "no")
+    if spec.version != one.tool_version:  # it was defined anew since the last gate, which looks at it again
+        return Outcome(False, gate.REFUSALS["tool_changed"], "not sent: the tool was changed", "tool_changed", "no")
     faults.reach("action.before_send")
     if time.monotonic() >= until:
         # This process slept past its lease: somebody may have said meanwhile that nothing was done, and it may have

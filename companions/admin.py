@@ -5,18 +5,24 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
 from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin
-from accounts.admin.forms import ScopedForm
+from accounts.admin.forms import LinesField, ScopedForm
 from companions import services
 from companions.models import Companion, Layer
 
 
 class CompanionForm(ScopedForm):
-    """A companion; its memory layers are ticked."""
+    """A companion; its memory layers are ticked, and its tools are lines."""
 
+    tools_allowed = LinesField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget({"rows": 4}),
+        help_text="One on each line; empty: all of its agent's tools. `ask_agent` among them opens all tools of the "
+        "agents that may be asked: they are not narrowed by this list.",
+    )
     memory_layers = forms.MultipleChoiceField(
         choices=Layer.choices, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
@@ -27,7 +33,6 @@ class CompanionAdmin(ScopedAdmin):
     """Whom people talk to. A companion is switched off, not deleted: conversations name it."""
 
     form = CompanionForm
-    lines = ("tools_allowed",)
     list_display = ("name", "type", "workspace", "agent", "memory", "enabled", "updated_at")
     list_select_related = ("workspace", "agent")
     list_filter = ("enabled", ("workspace", RelatedFilter))

@@ -61,7 +61,6 @@ VERSION = {
 }
 VERSIONS_EXAMPLE = OpenApiExample("Versions", response_only=True, value={"versions": [VERSION]})
 AGENTS_EXAMPLE = OpenApiExample("Agents", response_only=True, value={"agents": [AGENT]})
-MOST = 500  # rows of a list that has no pages
 UNAVAILABLE = {503: "`brain_unavailable`: no model provider answers."}
 TAKEN = {409: "`agent_exists`: the workspace has an agent of this slug."}
 CHANGED = {409: "`agent_changed`: it is not of the `version` any more that was sent."}
@@ -94,7 +93,7 @@ class AgentsView(Definitions):
         """The agents of the workspace, by name."""
         QuerySerializer.read(request.query_params)
         brain.check(actor_of(request).workspace)
-        agents = Agent.objects.visible_to(actor_of(request)).order_by("name", "pk")[:MOST]
+        agents = Agent.objects.visible_to(actor_of(request)).order_by("name", "pk")[: definitions.MOST]
         return Response(AgentsOut({"agents": agents}).data)
 
     @extend_schema(

@@ -10,13 +10,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import actor_of
+from agents.api.definitions import Definitions
 from agents.models import AgentTeam, ChatMode
 from agents.services import teams
 from agents.teams import MOST_MEMBERS
 from core.schema import BODY, GUARDED, problems
 from core.serializers import QuerySerializer, StrictSerializer
-
-MOST = 500  # rows of a list that has no pages
 
 TEAM = {
     "id": "01890a5d-ac96-774b-bcce-b302099a8058",
@@ -107,23 +106,15 @@ class TeamRequest(StrictSerializer):
     )
 
 
-def _scope(view: APIView) -> str:
-    """What a key needs: reading is for whoever chats."""
-    return "chat" if view.request.method in ("GET", "HEAD", "OPTIONS") else "admin"
-
-
-class TeamsView(APIView):
+class TeamsView(Definitions):
     """/v1/ai/teams."""
-
-    scope = property(_scope)
-    limit_bucket = "read"
 
     @extend_schema(operation_id="ai_teams_list", responses={200: TeamsOut, **problems(*GUARDED)}, tags=TAGS)
     def get(self, request: Request) -> Response:
         """The teams of the workspace, by name."""
         QuerySerializer.read(request.query_params)
         rows = AgentTeam.objects.visible_to(actor_of(request)).select_related("lead").prefetch_related("members__agent")
-        return Response(TeamsOut({"teams": rows.order_by("name", "pk")[:MOST]}).data)
+        return Response(TeamsOut({"teams": rows.order_by("name", "pk")[: teams.MOST]}).data)
 
     @extend_schema(
         request=TeamRequest,
@@ -137,11 +128,8 @@ class TeamsView(APIView):
         return Response(TeamOut(teams.create(by=actor_of(request), **body)).data, status=201)
 
 
-class TeamView(APIView):
+class TeamView(Definitions):
     """/v1/ai/teams/{id}."""
-
-    scope = property(_scope)
-    limit_bucket = "read"
 
     @extend_schema(responses={200: TeamOut, **problems(*GUARDED, 404)}, examples=[EXAMPLE], tags=TAGS)
     def get(self, request: Request, team_id: UUID) -> Response:

@@ -13,7 +13,7 @@ from django.db.models import ProtectedError
 from django.utils.text import slugify
 
 from accounts.models import Actor, Role
-from accounts.permissions import RoleMissing
+from accounts.permissions import RoleMissing, own_key
 from agents.models import Agent, AgentKind, Skill
 from agents.services import schedules, switches, versions
 from agents.services.switches import UnknownAgent
@@ -21,12 +21,13 @@ from agents.tools import registry
 from approvals.services import audit
 from core.errors import Conflict, Invalid
 
-ORDERS = frozenset(versions.SAID) - {"name", "description", "capabilities", "model"}
+ORDERS = frozenset(versions.SAID) - {"description", "capabilities"}
 """What says what an agent does: who changed one of these is its author."""
 TEXTS = {"name": 200, "description": 5_000, "instructions": 100_000, "personality": 10_000, "tone": 200,
          "model": 200, "task": 20_000, "schedule": 100}  # fmt: skip
 LISTS = {"capabilities": 100, "tools": 200, "skills": 50, "may_ask": 100}
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
+MOST = 500  # agents of a workspace
 MOST_NAMED = 100  # names in an error
 LONGEST_NAME = 200
 
@@ -46,9 +47,10 @@ class AgentChanged(Conflict):
 
 
 def admit(by: Actor) -> None:
-    """Raises RoleMissing for everybody but admins of the workspace."""
+    """Raises RoleMissing for everybody but admins of the workspace, and KeyOfAnother: who says it is its author."""
     if not by.may(Role.ADMIN):
         raise RoleMissing("Only an admin of the workspace says what its agents are and do.")
+    own_key(by)
 
 
 @transaction.atomic
@@ -65,6 +67,8 @@ def create(*, by: Actor, name: str, slug: str = "", **said: Any) -> Agent:
 @transaction.atomic
 def keep_new(agent: Agent, *, by: Actor, said: dict[str, Any]) -> Agent:
     """Store an agent that is not stored yet, with what is said of it, as its first version; raises as `create`."""
+    if Agent.objects.filter(workspace=agent.workspace_id).count() >= MOST:
+        raise Invalid(f"A workspace has {MOST} agents at most. Delete one first.")
     _say(agent, said)
     _check(agent, {name: [] for name in LISTS})
     agent.given = given_by(_skills(agent))

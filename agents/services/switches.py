@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.models import Actor, Role, Workspace
+from accounts.permissions import own_key
 from agents.models import Agent, ToolSetting
 from agents.tools import registry
 from approvals.autonomy import Autonomy
@@ -44,7 +45,7 @@ def change_agent(agent: Agent, *, by: Actor, autonomy: str | None = None, enable
     """Trust an agent more or less, or switch it on or off; what is None stays.
 
     Only an admin makes an agent autonomous. Requests that wait and that are judged otherwise by the new autonomy are
-    superseded after the commit. Raises MayNotSwitch or Invalid.
+    superseded after the commit. Raises MayNotSwitch, Invalid, or KeyOfAnother for more than to switch it off.
     """
     admit(by, agent.workspace_id)
     if autonomy is not None and autonomy not in Autonomy.values:
@@ -57,6 +58,8 @@ def change_agent(agent: Agent, *, by: Actor, autonomy: str | None = None, enable
     if before == after:
         return locked
     promoted = before["autonomy"] != after["autonomy"]
+    if promoted or enabled:
+        own_key(by)
     if promoted and autonomy == Autonomy.AUTONOMOUS and not by.may(Role.ADMIN):
         raise MayNotSwitch("Only an admin of the workspace makes an agent autonomous.")
     locked.autonomy, locked.enabled = str(after["autonomy"]), bool(after["enabled"])
@@ -69,7 +72,10 @@ def change_agent(agent: Agent, *, by: Actor, autonomy: str | None = None, enable
 
 @transaction.atomic
 def change_tool(workspace: Workspace, tool: str, *, by: Actor, enabled: bool) -> ToolSetting:
-    """Switch a tool on or off for a workspace; raises MayNotSwitch, or Invalid for a tool that does not exist."""
+    """Switch a tool on or off for a workspace.
+
+    Raises MayNotSwitch, Invalid for a tool that does not exist, or KeyOfAnother for more than to switch it off.
+    """
     admit(by, workspace.pk)
     if registry.get(tool, workspace.pk) is None:
         raise Invalid.field("tool", f"there is {', '.join(registry.names(workspace.pk))}", "unknown_tool")
@@ -77,6 +83,8 @@ def change_tool(workspace: Workspace, tool: str, *, by: Actor, enabled: bool) ->
     setting = ToolSetting.objects.select_for_update().get(pk=setting.pk)
     if setting.enabled == enabled:
         return setting
+    if enabled:
+        own_key(by)
     setting.enabled = enabled
     setting.save()
     _tell("tool.enabled" if enabled else "tool.disabled", by, ("tool", setting.pk), tool=tool)

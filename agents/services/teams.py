@@ -9,12 +9,14 @@ from django.db.models import ProtectedError
 from django.utils.text import slugify
 
 from accounts.models import Actor, Role
+from accounts.permissions import own_key
 from agents.models import Agent, AgentTeam, TeamMember
 from agents.services.switches import MayNotSwitch, find
 from agents.teams import MOST_MEMBERS
 from approvals.services import audit
 from core.errors import Conflict, Invalid, NotFound
 
+MOST = 200  # of a workspace
 FIELDS = ("name", "description", "chat_mode", "enabled")
 
 
@@ -61,9 +63,10 @@ def get(team_id: UUID, *, by: Actor) -> AgentTeam:
 def create(*, by: Actor, name: str, agents: Sequence[str], slug: str = "", lead: str = "", **fields: Any) -> AgentTeam:
     """Make a team of the agents of these slugs; the first leads it unless another is named.
 
-    Raises MayNotSwitch, Invalid for slugs of no agent, TeamExists.
+    Raises MayNotSwitch, Invalid for slugs of no agent or a team too many, TeamExists.
     """
     _admit(by)
+    check_room(by.workspace.pk)
     found = _agents(by, agents)
     slug = slug or slugify(name)[:60]
     if not slug:
@@ -84,8 +87,11 @@ def create(*, by: Actor, name: str, agents: Sequence[str], slug: str = "", lead:
 def change(
     team: AgentTeam, *, by: Actor, agents: Sequence[str] | None = None, lead: str | None = None, **fields: Any
 ) -> AgentTeam:
-    """Change what is given of a team: its fields, its lead, all of its members. Raises MayNotSwitch or Invalid."""
-    _admit(by)
+    """Change what is given of a team: its fields, its lead, all of its members. Raises MayNotSwitch or Invalid.
+
+    Whichever key switches it off; for anything else raises KeyOfAnother.
+    """
+    _admit(by, switches_off=agents is None and lead is None and fields == {"enabled": False})
     locked = _locked(team)
     before = told(locked)
     for name, value in fields.items():
@@ -144,6 +150,12 @@ def remove(team: AgentTeam, *, by: Actor) -> None:
         raise TeamUsed from None
     locked.pk = team.pk
     _tell(locked, by, before=before, after=None)
+
+
+def check_room(workspace_id: UUID) -> None:
+    """Raises Invalid where the workspace has as many teams as it may."""
+    if AgentTeam.objects.filter(workspace=workspace_id).count() >= MOST:
+        raise Invalid(f"A workspace has {MOST} teams at most. Delete one first.")
 
 
 def check(team: AgentTeam) -> None:
@@ -208,6 +220,8 @@ def _seat(team: AgentTeam, agents: Sequence[Agent]) -> None:
     TeamMember.objects.bulk_create(rows)
 
 
-def _admit(by: Actor) -> None:
+def _admit(by: Actor, *, switches_off: bool = False) -> None:
     if not by.may(Role.MANAGER):
         raise MayNotSwitch
+    if not switches_off:
+        own_key(by)

@@ -44,6 +44,7 @@ class Execution:
     run_id: UUID | None
     attempt: int
     tool: str
+    tool_version: str  # the definition that was judged: no other is called
     arguments: dict[str, Any]
     context: Context
 
@@ -149,7 +150,15 @@ def _take(action: Action, worker: str) -> Execution:
         person_id=action.person_id,
         agent_id=action.agent_id,
     )
-    return Execution(action.pk, action.run_id, action.attempt, action.tool, action.arguments, context)
+    return Execution(
+        action_id=action.pk,
+        run_id=action.run_id,
+        attempt=action.attempt,
+        tool=action.tool,
+        tool_version=action.tool_version,
+        arguments=action.arguments,
+        context=context,
+    )
 
 
 def settle(execution: Execution, outcome: Outcome) -> bool:

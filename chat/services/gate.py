@@ -25,7 +25,8 @@ REFUSALS = {
     "unknown_tool": "There is no such tool here.",
     "malformed_arguments": "The arguments are not a JSON object.",
     "tool_disabled": "The tool is switched off in this workspace.",
-    "agent_disabled": "The agent is switched off.",
+    "agent_disabled": "The agent is switched off, or one that had it do this.",
+    "team_disabled": "The team that asked is switched off.",
     "workspace_frozen": "The workspace is frozen: no action runs until an admin lifts that.",
     "too_many_requests": "This run has asked for as many approvals as it may. Wait for those, or do without.",
     "observed": "This agent only observes: the proposal was recorded, and nothing ran.",
@@ -42,6 +43,20 @@ TRUST = (Autonomy.OBSERVER, Autonomy.ADVISOR, Autonomy.AUTONOMOUS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who had an agent do something: another agent, or a team that it answers for."""
+
+    team: bool
+    enabled: bool
+    autonomy: str  # of the agent, or of the team's lead
+
+    @property
+    def off(self) -> str:
+        """The code of its switch."""
+        return "team_disabled" if self.team else "agent_disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a call comes from, as things stand now."""
 
@@ -53,6 +68,7 @@ class Origin:
     session_id: UUID | None
     autonomy: str  # of the agent, or less, where an agent that is trusted less asked it
     allowed: frozenset[str]  # the tools that the agent has and the companion lets through
+    stopped: str = ""  # the code of the switch that is thrown of an agent or a team that asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +106,7 @@ def _origin(
     run_id: UUID | None,
     conversation: Conversation | None,
 ) -> Origin:
+    askers = _askers(run_id) if conversation and conversation.parent_id else []
     narrowed = conversation.companion.tools_allowed if conversation and conversation.companion else []
     return Origin(
         workspace=workspace,
@@ -98,19 +115,25 @@ def _origin(
         person=_person(workspace, person_id) if person_id else None,
         run_id=run_id,
         session_id=conversation.pk if conversation else None,
-        autonomy=_trusted(agent, run_id) if conversation and conversation.parent_id else agent.autonomy,
+        # Trusted no further than any agent that asked it, which could act through it.
+        autonomy=min((agent.autonomy, *(one.autonomy for one in askers if not one.team)), key=TRUST.index),
         allowed=frozenset(agent.all_tools) & frozenset(narrowed or agent.all_tools),
+        stopped=next((one.off for one in askers if not one.enabled), ""),
     )
 
 
-def _trusted(agent: Agent, run_id: UUID | None) -> str:
-    """How far an agent is trusted that others asked: no further than any of them, who could act through it."""
-    least, above = agent.autonomy, run_id
-    while above is not None:
-        rows = Run.objects.filter(pk=above, role=RunRole.DELEGATE).values_list("parent", "parent__agent__autonomy")
-        above, trusted = rows.first() or (None, least)
-        least = min(least, trusted, key=TRUST.index)
-    return least
+def _askers(run_id: UUID | None) -> list[Asker]:
+    """Who asked for a run within another, and who asked for that one, the nearest first."""
+    found: list[Asker] = []
+    shown = "parent", "role", "parent__agent__autonomy", "parent__agent__enabled", "parent__conversation__team__enabled"
+    while run_id is not None:
+        row = Run.objects.filter(pk=run_id, parent__isnull=False).values_list(*shown).first()
+        if row is None:
+            break
+        run_id, role, autonomy, agent_on, team_on = row
+        team = role != RunRole.DELEGATE
+        found.append(Asker(team=team, enabled=team_on is not False if team else agent_on, autonomy=autonomy))
+    return found
 
 
 def _person(workspace: Workspace, user_id: UUID) -> Person:
@@ -176,6 +199,8 @@ def switched_off(origin: Origin, tool: str) -> str:
         return "workspace_frozen"
     if not origin.agent.enabled:
         return "agent_disabled"
+    if origin.stopped:
+        return origin.stopped
     off = ToolSetting.objects.filter(workspace=origin.workspace, tool=tool, enabled=False)
     return "tool_disabled" if off.exists() else ""
 

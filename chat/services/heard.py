@@ -3,13 +3,26 @@
 from collections.abc import Iterator
 from uuid import UUID
 
+import msgspec
+
 from chat.models import Action, ActionState, Conversation, Message, MessageRole, Run
 
 SEARCH = "web_search"
 MESSAGES = 50
 RUNS = SEARCHES = 20
 MOST_ABOVE = 10
-CHARACTERS = 20_000  # of each
+CHARACTERS = 20_000  # of each message
+
+
+class _Hit(msgspec.Struct):
+    url: str = ""
+
+
+class _Results(msgspec.Struct):
+    results: list[_Hit]
+
+
+_results = msgspec.json.Decoder(_Results)
 
 
 def texts(conversation_id: UUID | None) -> Iterator[str]:
@@ -23,8 +36,17 @@ def texts(conversation_id: UUID | None) -> Iterator[str]:
     found = Action.objects.filter(run__in=runs, tool=SEARCH, state=ActionState.SUCCEEDED).order_by("-id")
     people = Message.objects.filter(conversation__parent=None, conversation__user__isnull=False, role=MessageRole.USER)
     said = people.filter(conversation_id__in=within).order_by("-turn_at", "-created_at")
-    yield from (text[:CHARACTERS] for text in found.values_list("result", flat=True)[:SEARCHES])
+    for result in found.values_list("result", flat=True)[:SEARCHES]:
+        yield from _addresses(result)
     yield from (text[:CHARACTERS] for text in said.values_list("content", flat=True)[:MESSAGES])
+
+
+def _addresses(result: str) -> list[str]:
+    """The addresses that a search found. Its titles and texts are pages' words, and may name any other address."""
+    try:
+        return [one.url for one in _results.decode(result).results]
+    except msgspec.DecodeError:  # it was cut, or is no list of results: nothing in it counts
+        return []
 
 
 def _chain(conversation_id: UUID | None) -> list[UUID]:

@@ -59,7 +59,8 @@ class CompanionConfig(StrictSerializer):
         max_length=200,
         required=False,
         validators=[no_twins],
-        help_text="Names of tools that the workspace has; empty: all of the agent's.",
+        help_text="Names of tools that the workspace has; empty: all of the agent's. `ask_agent` among them opens all "
+        "tools of the agents that may be asked.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

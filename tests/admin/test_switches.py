@@ -129,7 +129,7 @@ def test_a_new_agent_is_given_both_and_who_gives_it_orders_is_kept(here: Home, s
     row = Agent.objects.get(slug="new")
     assert (row.enabled, row.autonomy, row.author.email) == (False, "observer", "staff-admin@home.example")
     Agent.objects.update(author=None)
-    for changes, author in (({"name": "Renamed"}, None), ({"instructions": "Do."}, "staff-admin@home.example")):
+    for changes, author in (({"description": "Renamed"}, None), ({"instructions": "Do."}, "staff-admin@home.example")):
         form |= changes
         assert client.post(url(Agent, "change", row.pk), form).status_code == 302
         row.refresh_from_db()

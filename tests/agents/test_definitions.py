@@ -119,10 +119,11 @@ def test_an_agent_that_nobody_changed_by_its_service_has_its_first_version_all_t
     assert told[1]["said"]["instructions"] == "You help people run their home."
 
 
-def test_who_says_what_an_agent_does_is_its_author_and_who_renames_it_is_not(owner, manager, smart_home):
-    definitions.change(smart_home.agent, by=owner, name="Other")
+@pytest.mark.parametrize("said", [{"instructions": "Other."}, {"name": "Other"}, {"model": "other"}])
+def test_who_says_what_an_agent_does_is_its_author_and_who_describes_it_is_not(owner, smart_home, said):
+    definitions.change(smart_home.agent, by=owner, description="Other", capabilities=["other"])
     assert Agent.objects.get().author is None
-    definitions.change(smart_home.agent, by=owner, instructions="Other.")
+    definitions.change(smart_home.agent, by=owner, **said)
     assert Agent.objects.get().author == owner.user
 
 

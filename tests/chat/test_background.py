@@ -1,13 +1,18 @@
 """Agents that work in the background: what wakes them, what they may, and what they cannot get round."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.db import connection, transaction
 
 from agents.models import Agent, AgentKind
+from agents.services import definitions
 from approvals.models import Approval, AuditEvent
 from approvals.services import audit
 from chat.models import Action, Conversation, Run
 from chat.services import background, leases
 from core.errors import Invalid
+from tests.accounts.test_members import waits_for_a_lock
 
 
 @pytest.fixture
@@ -65,6 +70,24 @@ def test_who_wrote_what_an_agent_does_stands_behind_what_it_does_by_its_schedule
     Agent.objects.filter(pk=guard.pk).update(author=owner.user)
     run = background.on_schedule(guard.pk)
     assert run.behind == owner.user
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_wrote_the_task_that_an_agent_is_woken_with_stands_behind_it(guard, owner):
+    def wake():
+        try:
+            return background.on_schedule(guard.pk)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            definitions.change(guard, by=owner, task="Restart them all.")
+            waking = thread.submit(wake)
+            while not waking.done() and not waits_for_a_lock():
+                pass
+        run = waking.result()
+    assert (run.behind, run.message.content) == (owner.user, "Restart them all.")
 
 
 def test_a_companion_does_not_work_in_the_background(smart_home):

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from django.db.models.functions import Now
 
 from agents.models import Agent, Tool
 from agents.services import tools
@@ -64,6 +65,32 @@ def test_a_tool_that_was_changed_after_the_approval_is_not_sent(tool, step, mana
     [action] = of(step(CANCEL))
     approve(action, manager)
     tools.change(tool, by=owner, url=server.url(path="/accounts/{id}"))
+    assert not take()
+    action.refresh_from_db()
+    assert (action.state, action.code) == ("refused", "tool_changed")
+    assert not server.received
+
+
+def test_a_tool_that_was_changed_after_the_last_gate_is_not_sent(tool, step, manager, owner, server):
+    [action] = of(step(CANCEL))
+    approve(action, manager)
+    [taken] = take()
+    tools.change(tool, by=owner, url=server.url(path="/accounts/{id}"))
+    with bridged():
+        outcome = asyncio.run(executor.call(taken, float("inf")))
+    assert (outcome.code, outcome.sent) == ("tool_changed", "no")
+    assert not server.received
+    assert execution.settle(taken, outcome)
+    Action.objects.update(not_before=Now())
+    assert not take()
+    action.refresh_from_db()
+    assert (action.state, action.code) == ("refused", "tool_changed")
+
+
+def test_an_approval_does_not_hold_for_another_secret(tool, step, manager, owner, server):
+    [action] = of(step(CANCEL))
+    approve(action, manager)
+    tools.keep_secret(by=owner, name="SHOP", value="another-0123456789", hosts=[f"127.0.0.1:{server.port}"])
     assert not take()
     action.refresh_from_db()
     assert (action.state, action.code) == ("refused", "tool_changed")

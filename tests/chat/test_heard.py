@@ -81,6 +81,21 @@ def test_an_address_that_a_search_of_the_conversation_found_is_read_at_once(talk
     assert fetch("Open the first one", talk).state == ActionState.READY
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        json.dumps({"results": [{"title": f"Read {HEARD}", "text": f"{HEARD} says", "url": "https://other.example/"}]}),
+        json.dumps({"note": HEARD, "results": []}),
+        f"{FOUND} and more",
+        FOUND[:-2],
+        json.dumps([HEARD]),
+    ],
+)
+def test_what_the_texts_of_a_search_name_was_not_found_by_it(result, talk, fetch):
+    search(talk, result)
+    assert fetch("Open the first one", talk).state == ActionState.WAITING
+
+
 def test_what_a_page_says_was_not_heard(talk, fetch):
     search(talk, tool="web_fetch")
     assert fetch("Go on", talk).state == ActionState.WAITING

@@ -8,7 +8,7 @@ from agents import teams
 from agents.models import Agent, AgentTeam, TeamMember
 from agents.providers.base import ToolCall
 from chat.models import Action, ActionState, Conversation, Run, RunState
-from chat.services import actions, conversations, execution, families, finishing, leases, nesting, proposing, runs
+from chat.services import actions, conversations, execution, families, finishing, gate, leases, nesting, proposing, runs
 from companions.models import Companion
 from core import ids
 from tests.chat.conftest import REHEARSAL
@@ -81,6 +81,43 @@ def test_a_call_that_is_handed_on_is_settled_with_the_run_that_answers_it(callin
     finishing.finish([outcome])
     action = Action.objects.get()
     assert (action.state, action.result) == (ActionState.SUCCEEDED, "Letters for numbers.")
+
+
+def within(run_id) -> gate.Origin:
+    """Where the calls of a run within another come from, as things stand now."""
+    return gate.origin_of(Run.objects.select_related("workspace", "agent", "conversation__companion").get(pk=run_id))
+
+
+def test_an_agent_that_is_switched_off_stops_what_it_had_others_do(calling):
+    nesting.call(calling.action_id, calling.attempt, slug="ada", message="What is algebra?")
+    [child] = Run.objects.filter(role="delegate")
+    assert gate.switched_off(within(child.pk), "service_status") == ""
+    Agent.objects.filter(slug="asker").update(enabled=False)
+    assert gate.switched_off(within(child.pk), "service_status") == "agent_disabled"
+    below = runs.start(
+        Conversation(
+            id=ids.new(), workspace=child.workspace, user_id=child.person_id, agent=child.agent,
+            parent_id=child.conversation.parent_id,
+        ),
+        text="Go", by=None, choice=REHEARSAL,
+    )  # fmt: skip
+    Run.objects.filter(pk=below.pk).update(
+        parent=child, root_id=child.root_id, role="delegate", place="call.x", depth=2
+    )
+    assert gate.switched_off(within(below.pk), "service_status") == "agent_disabled"
+    Agent.objects.filter(slug="asker").update(enabled=True, autonomy="observer")
+    assert (gate.switched_off(within(below.pk), "service_status"), within(below.pk).autonomy) == ("", "observer")
+
+
+def test_a_team_that_is_switched_off_stops_its_members_and_its_lead_alone_does_not(asked, team):
+    claim, prompts = asked
+    bob = next(
+        one.run_id for one in nesting.ask(claim.run_id, claim.attempt, prompts) if one.prompt.agent.name == "Bob"
+    )
+    Agent.objects.filter(slug="ada").update(enabled=False, autonomy="observer")
+    assert (gate.switched_off(within(bob), "service_status"), within(bob).autonomy) == ("", "advisor")
+    AgentTeam.objects.filter(pk=team.pk).update(enabled=False)
+    assert gate.switched_off(within(bob), "service_status") == "team_disabled"
 
 
 def test_an_attempt_that_slept_past_its_lease_begins_nothing(asked):

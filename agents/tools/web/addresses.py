@@ -21,7 +21,7 @@ _BEFORE, _BEHIND, _BRACKETS = "*_'‘’“”„‚«»([{", ".,;:!?…*_'‘�
 
 
 def named(url: str, texts: Iterable[str]) -> bool:
-    """Whether one of the texts has this very address; scheme, fragment and a last slash apart."""
+    """Whether one of the texts has this very address; scheme, fragment and the path's last slash apart."""
     wanted = _key(url)
     if not wanted:
         return False
@@ -60,6 +60,7 @@ def _key(text: str) -> str:
         if url.user is not None or url.password is not None or not url.raw_host:
             return ""
         port = "" if url.explicit_port in (None, 80, 443) else f":{url.explicit_port}"
-        return f"{url.raw_host}{port}{url.raw_path_qs.rstrip('/')}"
+        asked = f"?{url.raw_query_string}" if url.raw_query_string else ""
+        return f"{url.raw_host}{port}{url.raw_path.removesuffix('/')}{asked}"
     except ValueError:
         return ""
