@@ -47,6 +47,9 @@ class Kind(Protocol):
     def call(self, approval: Approval) -> Call:
         """What policy judges, from what is stored now."""
 
+    def changed(self, approval: Approval) -> str:
+        """Why what was asked for cannot run as it was shown, and what to do; empty where it can."""
+
     def calls_since(self, workspace_id: UUID, since: datetime) -> Iterator[PastCall]:
         """Every call judged since then, oldest first."""
 

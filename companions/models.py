@@ -1,5 +1,6 @@
 """Whom people talk to: a persona, the agent behind it, and the memory layers that it keeps."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from accounts.models import Workspace
@@ -29,6 +30,11 @@ def every_layer() -> list[str]:
     return [layer.value for layer in Layer]
 
 
+def usual_budget() -> dict[str, int]:
+    """Tokens of each layer that a companion is told with a message: about 1,000 together."""
+    return {Layer.IDENTITY.value: 150, Layer.PREFERENCES.value: 200, Layer.HISTORY.value: 600}
+
+
 class Companion(models.Model):
     """A persona that a person talks to, named by its type (`smart-home`)."""
 
@@ -44,7 +50,17 @@ class Companion(models.Model):
         max_length=10, choices=Mood, default=Mood.NORMAL, help_text="Where a message does not say which."
     )
     memory_layers = models.JSONField(default=every_layer, blank=True)
+    memory_budget = models.JSONField(
+        default=usual_budget, blank=True, help_text="About how many tokens of each layer it is told with a message."
+    )
     tools_allowed = models.JSONField(default=list, blank=True, help_text="Empty: all of its agent's tools.")
+    author_ids = ArrayField(
+        models.UUIDField(),
+        default=list,
+        db_default=[],
+        editable=False,
+        help_text="Whose words stand in its persona; admins of the workspace are not among them.",
+    )
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

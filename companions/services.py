@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Actor, Role
+from agents.services import authors
 from agents.tools import registry
 from approvals.services import audit
 from companions.models import Companion, Mood
@@ -29,8 +30,8 @@ class NotAManager(Forbidden):
 
 # What the log is told of; `agent__slug` is the agent behind it.
 _TOLD = (
-    "type", "name", "description", "agent__slug", "personality", "tone", "mood", "memory_layers", "tools_allowed",
-    "enabled",
+    "type", "name", "description", "agent__slug", "personality", "tone", "mood", "memory_layers", "memory_budget",
+    "tools_allowed", "enabled",
 )  # fmt: skip
 
 
@@ -42,6 +43,7 @@ class Persona:
     tone: str | None = None
     mood: str | None = None
     memory_layers: list[str] | None = None
+    memory_budget: dict[str, int] | None = None
     tools_allowed: list[str] | None = None
 
 
@@ -72,6 +74,8 @@ def configure(companion: Companion, persona: Persona, *, by: Actor) -> Companion
     if not by.may(Role.MANAGER):
         raise NotAManager
     changes = {field.name: value for field in fields(persona) if (value := getattr(persona, field.name)) is not None}
+    if "memory_budget" in changes:
+        changes["memory_budget"] = {**companion.memory_budget, **changes["memory_budget"]}
     for name, value in changes.items():
         setattr(companion, name, value)
     save(companion, only=[*changes, "updated_at"], by=by)
@@ -86,11 +90,14 @@ def save(companion: Companion, *, only: Collection[str] | None = None, by: Actor
     """
     before = _told(companion)
     kept = before["tools_allowed"] if before else ()
+    known = Companion.objects.filter(pk=companion.pk).values_list("author_ids", flat=True).first() or []
     registry.check_names("tools_allowed", companion.tools_allowed, companion.workspace_id, kept=kept)
+    companion.author_ids = known
     companion.save(update_fields=only)
     after = _told(companion)
     if before == after:
         return
+    _keep_authors(companion, before or {}, after or {}, by)
     audit.record(
         audit.Entry(
             type="companion.changed",
@@ -100,6 +107,20 @@ def save(companion: Companion, *, only: Collection[str] | None = None, by: Actor
             data={"before": before, "after": after},
         )
     )
+
+
+def _keep_authors(companion: Companion, before: dict[str, Any], now: dict[str, Any], by: Actor) -> None:
+    """Note whose words it speaks by: a manager's, who countersigns nothing that it then does.
+
+    Admins also make the rules by which anything is countersigned at all, and what they write is set up as those are.
+    """
+    old, new = ({name: told.get(name, "") for name in ("personality", "tone")} for told in (before, now))
+    author_id = None if by.may(Role.ADMIN) else by.user.pk
+    found = authors.after(companion.author_ids, old, new, author_id)
+    if author_id and before.get("name") != now["name"]:
+        found = list(dict.fromkeys([*found, author_id]))
+    companion.author_ids = found
+    Companion.objects.filter(pk=companion.pk).update(author_ids=found)
 
 
 def _told(companion: Companion) -> dict[str, Any] | None:

@@ -41,10 +41,10 @@ def badge(description: str, colours: Mapping[str, str]) -> Callable[[F], F]:
     return cast(Callable[[F], F], display(description=description, label=colours))
 
 
-def on_page(description: str, icon: str, *, danger: bool = False) -> Callable[[F], F]:
-    """Of a method: a button on a row's page, for those who may manage it. A GET of it must only ask."""
+def on_page(description: str, icon: str, *, danger: bool = False, permission: str = "manage") -> Callable[[F], F]:
+    """Of a method: a button on a row's page, for those who may manage it or have the permission. A GET only asks."""
     variant = ActionVariant.DANGER if danger else ActionVariant.DEFAULT
-    made = action(description=description, permissions=["manage"], icon=icon, variant=variant)
+    made = action(description=description, permissions=[permission], icon=icon, variant=variant)
     return cast(Callable[[F], F], made)
 
 

@@ -112,7 +112,7 @@ class BudgetHold(models.Model):
 
 
 class UsageEntry(models.Model):
-    """What one run used of a model, written with its end. It outlives conversation, person and agent."""
+    """What one run used of a model with one key, written with its end. It outlives conversation, person and agent."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
@@ -138,6 +138,11 @@ class UsageEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "usage"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run_id", "provider", "model", "own_key"], name="one_entry_per_run_and_model"
+            )
+        ]
         indexes = [
             models.Index(fields=["workspace", "-id"], name="usage_of_workspace"),
             models.Index(fields=["workspace", "user", "-id"], name="usage_of_person"),

@@ -1,4 +1,4 @@
-"""The ledger of what models were used for, and what it cost: an entry for each run, which nothing takes away.
+"""The ledger of what models were used for, and what it cost: an entry for each model of a run, which stays.
 
 Entries have ids of the database's clock, which sort by time: pages and periods are read by them alone.
 """
@@ -42,7 +42,7 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What a run used of a model; the cost is None where no price is known."""
+    """What a run used of a model with one key, all in all; the cost is None where no price is known."""
 
     workspace_id: UUID
     user_id: UUID | None
@@ -73,14 +73,23 @@ unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %
     %s::bigint[], %s::numeric[], %s::boolean[], %s::boolean[])
     AS entry (workspace_id, user_id, agent_id, session_id, run_id, message_id, provider, model, input_tokens,
         output_tokens, cost_usd, own_key, estimated)
+ON CONFLICT (run_id, provider, model, own_key) DO UPDATE SET message_id = excluded.message_id,
+    input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd,
+    estimated = excluded.estimated
+WHERE NOT excluded.estimated OR excluded.input_tokens + excluded.output_tokens
+    > accounts_usageentry.input_tokens + accounts_usageentry.output_tokens
 """
 
 
 def record(entries: Sequence[Used]) -> None:
-    """Write the entries in the transaction at hand, in one statement."""
+    """Write the entries in the transaction at hand, in one statement.
+
+    What was written of a run that was deleted while it was answered gives way to what its worker knows of it.
+    """
     if entries:
+        single = {(entry.run_id, entry.provider, entry.model, entry.own_key): entry for entry in entries}
         with connection.cursor() as cursor:
-            columns = zip(*(_row(entry) for entry in entries), strict=True)
+            columns = zip(*map(_row, single.values()), strict=True)
             cursor.execute(_RECORD, [list(column) for column in columns])
 
 

@@ -14,7 +14,7 @@ from accounts.models import Actor, User
 from approvals import shown
 from approvals.admin import standing
 from approvals.models import Approval, ApprovalStatus, Decision
-from approvals.services import audit
+from approvals.services import audit, rights
 from approvals.services.endings import entry
 from core import ledger
 from core.errors import DomainError
@@ -56,6 +56,8 @@ def told(error: DomainError | type[DomainError], approval: Approval) -> str:
         return f"Your decision was not counted. {_standing(extra)}"
     said = error.detail if isinstance(error, DomainError) else error.default_detail
     match error.code:
+        case "role_required" | "requester" if rights.nobody_left(approval):
+            return said if rights.NOBODY in said else f"{said} {rights.NOBODY}"
         case "role_required" | "requester":
             return f"{said} Asked are: {', '.join(standing.asked(approval)) or 'nobody; an admin changes the policy'}."
         case "already_voted":

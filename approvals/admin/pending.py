@@ -132,7 +132,8 @@ def to_decide(user: User, roles: Mapping[UUID, str]) -> Q:
     for whose in ("requested_by", "behind"):
         own = Q(**{whose: user.identity}) | Q(**{f"{whose}__same_person_as": user.identity})
         found &= Q(**{whose: None}) | ~own
-    return found
+    accounts = User.objects.filter(Q(pk=user.identity) | Q(same_person_as=user.identity)).values_list("pk", flat=True)
+    return found & ~Q(behind_ids__overlap=list(accounts))
 
 
 def page(request: HttpRequest, asked: Asked) -> Page:

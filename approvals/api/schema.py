@@ -94,7 +94,7 @@ DECIDE: dict[str, Any] = {
                 403: "`requester`, `role_required`, `tier_required`, `scope_required`, `key_of_another`, "
                 "`fresh_password_required`, `edit_not_allowed` or `remember_not_allowed`.",
                 409: "`already_decided` or `expired`, with the standing decision as `approval`; `digest_mismatch`; "
-                "`already_voted`.",
+                "`already_voted`; `superseded` where the tool, or where it reaches, was changed since it was asked.",
             },
         ),
     },

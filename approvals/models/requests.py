@@ -1,5 +1,6 @@
 """Who was asked, what they said, and for how long that is remembered."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -55,6 +56,12 @@ class Approval(models.Model):
         related_name="+",
         db_index=False,
         help_text="Who made the key that it was requested by, where that is another person: they decide it neither.",
+    )
+    behind_ids = ArrayField(
+        models.UUIDField(),
+        default=list,
+        db_default=[],
+        help_text="Who wrote what the agent was told, as far as that is what asked: they decide it neither.",
     )
     tool = models.CharField(max_length=200)
     tool_version = models.CharField(max_length=64)

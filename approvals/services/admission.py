@@ -7,7 +7,7 @@ from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.services import audit, endings, grants, policies, rights
 from approvals.services.ballots import Ballot
 from approvals.services.endings import entry, standing
-from approvals.services.rights import Denied, NotAnApprover
+from approvals.services.rights import Denied, IsRequester, NotAnApprover
 from approvals.terms import asks_alike
 from core import digest as digests
 from core.errors import Conflict, Forbidden, Invalid
@@ -18,6 +18,13 @@ class DigestMismatch(Conflict):
 
     code = "digest_mismatch"
     default_detail = "This is not the digest of what would run now; look at the request again."
+
+
+class Outdated(Conflict):
+    """What was asked for was changed since; `approval` in the problem tells how the request ended by that."""
+
+    code = "superseded"
+    title = "What was asked for has changed"
 
 
 class AlreadyVoted(Conflict):
@@ -52,6 +59,7 @@ def check(approval: Approval, ballot: Ballot, by: Actor) -> None:
     """Raises what keeps this ballot from being cast, in the order in which people should learn of it."""
     endings.check_pending(approval)
     check_right(approval, ballot, by)
+    _check_subject(approval)
     digest, call = kinds.of(approval.kind).current(approval)
     _check_digest(approval, ballot, by, digest)
     _check_policy(approval, call)
@@ -64,6 +72,8 @@ def check(approval: Approval, ballot: Ballot, by: Actor) -> None:
 def check_right(approval: Approval, ballot: Ballot, by: Actor) -> None:
     """Raises a kind of Denied for who may not decide, or not alone."""
     denied = _alone(approval, by) if ballot.break_glass else rights.refusal(approval, by)
+    if denied is IsRequester and rights.nobody_left(approval):
+        raise IsRequester(f"{IsRequester.default_detail} {rights.NOBODY}")
     if denied is not None:
         raise denied
 
@@ -87,6 +97,13 @@ def _alone(approval: Approval, by: Actor) -> type[Denied] | None:
     if by.key is not None:
         return BreakGlassByKey
     return None if rights.is_admin(approval.workspace_id, by.user.pk) else NotAnApprover
+
+
+def _check_subject(approval: Approval) -> None:
+    """Raises where what was asked for could not run as it was shown: the request is superseded by that."""
+    if reason := kinds.of(approval.kind).changed(approval):
+        endings.end(approval, ApprovalStatus.SUPERSEDED, who=audit.SYSTEM, reason=reason)
+        raise Outdated(reason, extra={"approval": standing(approval)})
 
 
 def _check_digest(approval: Approval, ballot: Ballot, by: Actor, digest: str) -> None:

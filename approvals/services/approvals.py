@@ -46,10 +46,11 @@ def request(
     policy_version: int,
     requested_by: User | None,
     behind: User | None = None,
+    behind_ids: Sequence[UUID] = (),
 ) -> Approval:
     """Ask that a call be countersigned, in the caller's transaction and under its locks.
 
-    Neither `requested_by` nor who else stands `behind` it decides.
+    Neither `requested_by` nor who else stands `behind` it decides, nor does anybody of `behind_ids`.
     """
     approval = Approval(
         id=ids.new(),
@@ -64,6 +65,7 @@ def request(
         companion=call.companion,
         requested_by=requested_by,
         behind=behind,
+        behind_ids=list(behind_ids),
         tool=call.tool,
         tool_version=tool_version,
         risk=call.risk,
@@ -88,6 +90,7 @@ def request(
         terms=approval.terms,
         expires_at=approval.expires_at,
         behind=behind and behind.pk,
+        behind_ids=[str(one) for one in behind_ids],
     )
     audit.record(asked)
     outbox.put(approval.workspace_id, "approval.requested", payload(approval), emails=rights.emails(approval))

@@ -1,6 +1,8 @@
 """Forgetting a person: what the log tells of them goes, and that it told something, and what kind, stays provable."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -8,7 +10,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from accounts.models import User
-from approvals.models import OutboxItem
+from approvals.models import Approval, Grant, OutboxItem
 from approvals.services import audit, chain
 from core import digest
 from core.ledger import SYSTEM, Entry, Who
@@ -17,9 +19,11 @@ KEPT = "audit.erased"
 """What tells of erasures, which `verify` counts, names nobody but by id and is kept."""
 _ERASE = """
 DELETE FROM approvals_auditpayload WHERE event_id IN (
-    SELECT id FROM approvals_auditevent WHERE workspace_id = %(workspace)s AND type <> %(kept)s
-        AND (actor_id = %(person)s OR person_id = %(person)s OR target_id = %(person)s))
+    SELECT id FROM approvals_auditevent WHERE workspace_id = %(workspace)s AND type <> %(kept)s AND ({which}))
 RETURNING event_id"""
+_OF_PERSON = "actor_id = %(person)s OR person_id = %(person)s OR target_id = %(person)s"
+_ABOUT = "target_id = ANY(%(targets)s)"
+BLANK = {"forgotten": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +50,42 @@ def erase(person_id: UUID, *, by: Who = SYSTEM) -> list[Erased]:
 
 
 @transaction.atomic
+def blank(subjects: Collection[UUID], *, workspace_id: UUID, by: Who = SYSTEM) -> None:
+    """Take out of decided requests about these, and out of the log, what was to be done: their person had it forgotten.
+
+    That something was asked and how it was decided stays. An approval of it is remembered no longer.
+    """
+    rows = Approval.objects.filter(workspace=workspace_id, subject_id__in=subjects).exclude(status="pending")
+    approvals = list(rows.values_list("pk", flat=True))
+    rows.update(arguments=BLANK, proposed_arguments=None, preview={}, response="")
+    Grant.objects.filter(approval__in=approvals).delete()
+    if events := _delete(workspace_id, _ABOUT, targets=[*subjects, *approvals]):
+        _tell(workspace_id, events, 0, by, None)
+
+
+@transaction.atomic
 def _erase_in(workspace_id: UUID, person_id: UUID, email: str | None, by: Who) -> Erased:
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL countersign.erasing = 'on'")
-        cursor.execute(_ERASE, {"workspace": workspace_id, "person": person_id, "kept": KEPT})
-        events = sorted(event_id for (event_id,) in cursor.fetchall())
-        cursor.execute("SET LOCAL countersign.erasing = 'off'")
+    events = _delete(workspace_id, _OF_PERSON, person=person_id)
     erased = Erased(workspace_id, events, _forget_notices(workspace_id, person_id, email))
     if events or erased.notices:
-        named = digest.hexdigest([str(event_id) for event_id in events])
-        told = {"events": len(events), "notices": erased.notices, "events_digest": named}
-        audit.record(Entry(type=KEPT, workspace_id=workspace_id, who=by, target=("person", person_id), data=told))
+        _tell(workspace_id, events, erased.notices, by, ("person", person_id))
     return erased
+
+
+def _delete(workspace_id: UUID, which: str, **parameters: Any) -> list[UUID]:
+    """Delete the payloads of these events; gives the events."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL countersign.erasing = 'on'")
+        cursor.execute(_ERASE.format(which=which), {"workspace": workspace_id, "kept": KEPT, **parameters})
+        events = sorted(event_id for (event_id,) in cursor.fetchall())
+        cursor.execute("SET LOCAL countersign.erasing = 'off'")
+    return events
+
+
+def _tell(workspace_id: UUID, events: list[UUID], notices: int, by: Who, target: tuple[str, UUID] | None) -> None:
+    named = digest.hexdigest([str(event_id) for event_id in events])
+    told = {"events": len(events), "notices": notices, "events_digest": named}
+    audit.record(Entry(type=KEPT, workspace_id=workspace_id, who=by, target=target, data=told))
 
 
 def _forget_notices(workspace_id: UUID, person_id: UUID, email: str | None) -> int:

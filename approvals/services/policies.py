@@ -116,7 +116,7 @@ def drafted(workspace_id: UUID, drafts: Sequence[Draft]) -> Rules:
 
 
 def rejudge(workspace_id: UUID, *, agent_id: UUID | None = None) -> int:
-    """Supersede the pending requests, of one agent or all, that are judged otherwise by now; returns how many.
+    """Supersede the pending requests, of one agent or all, that would be others by now; returns how many.
 
     Each in a transaction of its own; one that is not reached is judged again by the gate before anything runs.
     """
@@ -125,7 +125,7 @@ def rejudge(workspace_id: UUID, *, agent_id: UUID | None = None) -> int:
     if agent_id is not None:
         pending = pending.filter(agent_id=agent_id)
     for approval in pending.order_by("pk").iterator(chunk_size=200):
-        if _otherwise(approval, held):
+        if _outdated(approval, held):
             count += _supersede(approval.pk, held)
     return count
 
@@ -140,14 +140,17 @@ def rejudge_ended(within: timedelta) -> int:
 def _supersede(approval_id: UUID, held: Rules) -> bool:
     """End the request, unless it was decided or edited meanwhile so that the rules would ask for just this."""
     approval = endings.locked(approval_id)
-    if approval is None or approval.status != ApprovalStatus.PENDING or not _otherwise(approval, held):
+    if approval is None or approval.status != ApprovalStatus.PENDING or not (reason := _outdated(approval, held)):
         return False
-    return endings.supersede(approval_id, reason=SUPERSEDED)
+    return endings.supersede(approval_id, reason=reason)
 
 
-def _otherwise(approval: Approval, held: Rules) -> bool:
-    """Whether the rules do not ask for this, or ask others or otherwise."""
-    return not asks_alike(judge(kinds.of(approval.kind).call(approval), held), approval.terms)
+def _outdated(approval: Approval, held: Rules) -> str:
+    """Why it cannot stand: what it asks for was changed, or the rules do not ask for it, or ask others or otherwise."""
+    owner = kinds.of(approval.kind)
+    if changed := owner.changed(approval):
+        return changed
+    return "" if asks_alike(judge(owner.call(approval), held), approval.terms) else SUPERSEDED
 
 
 @lru_cache(maxsize=1_000)

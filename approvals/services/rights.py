@@ -1,6 +1,6 @@
 """Who may decide: asked of the database each time, because rights end while requests wait."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from approvals.models import Approval, ApprovalStatus, Decision
 from core.errors import Forbidden
 
 SCOPE = "approvals"
+NOBODY = "Nobody in this workspace may decide it: an admin adds another manager, or names others in the policy."
 MOST_EMAILS = 50
 
 
@@ -27,10 +28,13 @@ class TierRequired(Denied):
 
 
 class IsRequester(Denied):
-    """Nobody countersigns what was asked on their own behalf or by a key that they made, with whichever account."""
+    """Nobody countersigns what they asked for, with whichever account: by a message, a key, or words of an agent."""
 
     code = "requester"
-    default_detail = "What was requested on your behalf, or by a key that you made, is decided by somebody else."
+    default_detail = (
+        "What was requested on your behalf, by a key that you made, or in words of the agent or companion that you "
+        "wrote, is decided by somebody else."
+    )
 
 
 class NotAnApprover(Denied):
@@ -76,7 +80,7 @@ def refusal(approval: Approval, actor: Actor) -> type[Denied] | None:
     """What would be raised if this person decided; None where they may."""
     if approval.workspace.tier == Tier.FREE:
         return TierRequired
-    if actor.user.identity in _requesters(approval):
+    if actor.user.identity in requesters(approval):
         return IsRequester
     if actor.workspace.pk != approval.workspace_id or not entitled(approval, [actor.user.pk]):
         return NotAnApprover
@@ -148,9 +152,22 @@ def is_admin(workspace_id: UUID, user_id: UUID | None) -> bool:
     return user_id is not None and admins.filter(user_id=user_id).exists()
 
 
-def _requesters(approval: Approval) -> set[UUID]:
-    """On whose behalf it was asked, and who made the key that it was asked by."""
-    return {user.identity for user in (approval.requested_by, approval.behind) if user}
+def nobody_left(approval: Approval) -> bool:
+    """Whether no member may decide it now, because all whom the policy asks stand behind it."""
+    return not _asked(approval).exists()
+
+
+def requesters(approval: Approval) -> set[UUID]:
+    """The people on whose behalf it was asked, who made the key that it was asked by, or wrote what asked for it."""
+    found = {user.identity for user in (approval.requested_by, approval.behind) if user}
+    return found | identities(approval.behind_ids)
+
+
+def identities(user_ids: Collection[UUID]) -> set[UUID]:
+    """The people behind these accounts."""
+    if not user_ids:
+        return set()
+    return set(User.objects.filter(pk__in=user_ids).values_list(Coalesce("same_person_as", "pk"), flat=True))
 
 
 def _asked(approval: Approval) -> QuerySet[User]:
@@ -164,8 +181,8 @@ def _asked(approval: Approval) -> QuerySet[User]:
         late = Approval.objects.filter(pk=approval.pk, escalates_at__lte=Now())
         asked |= Q(Exists(late)) & _in_groups(approval, [terms["escalate_to"]])
     found = User.objects.filter(asked, Exists(member), is_active=True)
-    requesters = _requesters(approval)
-    return found.exclude(Q(pk__in=requesters) | Q(same_person_as__in=requesters)) if requesters else found
+    behind = requesters(approval)
+    return found.exclude(Q(pk__in=behind) | Q(same_person_as__in=behind)) if behind else found
 
 
 def _in_groups(approval: Approval, group_ids: list[str]) -> Q:

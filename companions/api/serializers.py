@@ -9,7 +9,16 @@ from agents.models import Agent
 from companions.models import Companion, Layer, Mood
 from core.serializers import StrictSerializer
 
+MOST_TOKENS = 8_000  # of memories of one layer that are told with a message
 TOOL_NAME = r"^[A-Za-z0-9_.:/*-]{1,100}$"
+
+
+class MemoryBudget(StrictSerializer):
+    """Tokens of each layer that are told with a message."""
+
+    identity = serializers.IntegerField(min_value=0, max_value=MOST_TOKENS, required=False)
+    preferences = serializers.IntegerField(min_value=0, max_value=MOST_TOKENS, required=False)
+    history = serializers.IntegerField(min_value=0, max_value=MOST_TOKENS, required=False)
 
 
 class CompanionOut(serializers.ModelSerializer[Companion]):
@@ -17,13 +26,14 @@ class CompanionOut(serializers.ModelSerializer[Companion]):
 
     agent: "serializers.SlugRelatedField[Agent]" = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     memory_layers = serializers.ListField(child=serializers.ChoiceField(choices=Layer.choices))
+    memory_budget = MemoryBudget()
     tools_allowed = serializers.ListField(child=serializers.CharField())
 
     class Meta:
         model = Companion
         fields = (
             "type", "name", "description", "agent", "personality", "tone", "mood", "memory_layers",
-            "tools_allowed",
+            "memory_budget", "tools_allowed",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -54,6 +64,7 @@ class CompanionConfig(StrictSerializer):
         required=False,
         validators=[no_twins],
     )
+    memory_budget = MemoryBudget(required=False, help_text="About how many tokens of each layer it is told.")
     tools_allowed = serializers.ListField(
         child=serializers.RegexField(TOOL_NAME),
         max_length=200,

@@ -23,6 +23,7 @@ HESTIA = {
     "tone": "friendly",
     "mood": "normal",
     "memory_layers": ["identity", "preferences", "history"],
+    "memory_budget": {"identity": 150, "preferences": 200, "history": 600},
     "tools_allowed": [],
 }
 LIST_EXAMPLE = OpenApiExample("Companions", response_only=True, value={"companions": [HESTIA]})
