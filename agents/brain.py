@@ -233,6 +233,7 @@ def _from_row(row: Provider) -> ProviderSpec:
         row.any_model,
         row.priority,
         *environment.waits(),
+        memories=row.send_memories,
     )
 
 

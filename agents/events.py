@@ -59,11 +59,12 @@ class ReasoningDelta(msgspec.Struct, frozen=True, omit_defaults=True, tag="reaso
 
 
 class ToolProposed(msgspec.Struct, frozen=True, tag="tool.proposed"):
-    """The model asked for a tool call."""
+    """The model asked for a tool call; `client` says that whoever sent the message makes it and brings the result."""
 
     call_id: str
     name: str
     arguments: dict[str, Any]
+    client: bool = False
 
 
 class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval.requested"):
@@ -119,10 +120,14 @@ class MemberEnded(msgspec.Struct, frozen=True, tag="member.ended"):
     error: str = ""
 
 
-class Status(msgspec.Struct, frozen=True, tag="status"):
-    """A word on what is going on, for people."""
+LENGTH = "length"
+
+
+class Status(msgspec.Struct, frozen=True, omit_defaults=True, tag="status"):
+    """A word on what is going on, for people; `code` LENGTH says that the model stopped for length."""
 
     label: str
+    code: str = ""
 
 
 class ProviderChanged(msgspec.Struct, frozen=True, tag="provider.changed"):
@@ -139,6 +144,12 @@ class Compacted(msgspec.Struct, frozen=True, tag="context.compacted"):
     messages: int
     provider: str
     model: str
+
+
+class MemoriesRecalled(msgspec.Struct, frozen=True, tag="memories.recalled"):
+    """The model is told these memories of the person with the message."""
+
+    memories: list[str]
 
 
 class Usage(msgspec.Struct, frozen=True, tag="usage"):
@@ -191,12 +202,16 @@ class RunCompleted(msgspec.Struct, frozen=True, tag="run.completed"):
 
 
 class RunWaiting(msgspec.Struct, frozen=True, tag="run.waiting"):
-    """Ends this stream: the run waits for approvals and goes on afterwards."""
+    """Ends this stream: the run waits for approvals or for the results of the client's own calls, and then goes on.
+
+    Each of `calls` is {call_id, name, arguments}.
+    """
 
     approvals: list[str]
     text: str
     provider: str = ""
     model: str = ""
+    calls: list[dict[str, Any]] = []
 
 
 class RunFailed(msgspec.Struct, frozen=True, tag="run.failed"):
@@ -233,6 +248,7 @@ Event = (
     | Status
     | ProviderChanged
     | Compacted
+    | MemoriesRecalled
     | Usage
     | MessageCompleted
     | RunCompleted

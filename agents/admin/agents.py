@@ -10,9 +10,10 @@ from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from accounts.admin import scope
-from accounts.admin.base import RelatedFilter, ScopedAdmin, on_page
+from accounts.admin.base import RelatedFilter, on_page
 from accounts.admin.forms import ScopedForm
 from accounts.models import Role
+from agents.admin.files import AgentFiles
 from agents.models import Agent
 from agents.services import definitions, switches, versions
 from approvals.autonomy import Autonomy
@@ -39,7 +40,7 @@ class AgentForm(ScopedForm):
 
 
 @admin.register(Agent)
-class AgentAdmin(ScopedAdmin):
+class AgentAdmin(AgentFiles):
     """What answers. An agent is switched off, not deleted: what it said names it."""
 
     form = AgentForm
@@ -51,7 +52,7 @@ class AgentAdmin(ScopedAdmin):
     ordering = ("workspace__name", "name")
     readonly_fields = ("version", "created_at", "updated_at")
     managers = (Role.MANAGER, Role.ADMIN)
-    actions_detail = ("switch_off", "switch_on", "trust", "show_versions")
+    actions_detail = ("switch_off", "switch_on", "trust", "show_versions", "export")
     # Once it is there: by the buttons alone, so that an old form switches nothing back; policies name its slug.
     switched = ("autonomy", "enabled", "slug")
 

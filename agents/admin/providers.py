@@ -1,6 +1,5 @@
 """Model providers in the admin."""
 
-import asyncio
 from typing import Any, ClassVar
 
 from django import forms
@@ -14,12 +13,10 @@ from accounts.admin.base import RelatedFilter, ScopedAdmin, on_page
 from accounts.admin.forms import ScopedForm
 from agents.admin.addresses import is_address
 from agents.models import Provider, ProviderKind
-from agents.providers import presets, provider_for
-from agents.providers.base import ProviderSpec, ProviderUnavailable
+from agents.providers import presets
 from agents.services import providers
 from core.errors import DomainError
 
-PATIENCE_SECONDS = 15
 NAMES_SHOWN = 20
 
 
@@ -84,7 +81,7 @@ class ProviderAdmin(ScopedAdmin):
     ordering = ("workspace__name", "priority", "name")
     fields: ClassVar[Any] = (
         "workspace", "name", "kind", "preset", "base_url", "api_key", "has_key", "default_model", "model_names",
-        "any_model", "priority", "enabled", "created_at", "updated_at",
+        "any_model", "priority", "send_memories", "enabled", "created_at", "updated_at",
     )  # fmt: skip
     viewed_fields = tuple(
         name if name != "base_url" else "base_url_text" for name in fields if name not in ("api_key", "preset")
@@ -119,7 +116,7 @@ class ProviderAdmin(ScopedAdmin):
         row = self.one(request, object_id)
         if request.method == "POST":
             try:
-                self.message_user(request, _summary(_models_of(row)), messages.SUCCESS)
+                self.message_user(request, _summary(providers.models_of(row)), messages.SUCCESS)
             except DomainError as error:
                 self.message_user(request, f"{error.title}. {error.detail}", messages.ERROR)
         text = f"It is asked for its list of models, at {row.base_url or 'no address: it is built in'}."
@@ -134,20 +131,6 @@ class ProviderAdmin(ScopedAdmin):
     def base_url_text(self, row: Provider) -> str:
         """The address, as text and not as a link: it is for programs."""
         return row.base_url
-
-
-def _models_of(row: Provider) -> list[str]:
-    """The models that the provider lists, asked now; raises ProviderError, or SealBroken for its key."""
-    spec = ProviderSpec(row.name, row.kind, row.base_url, row.api_key)
-    return asyncio.run(_ask(spec))
-
-
-async def _ask(spec: ProviderSpec) -> list[str]:
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await provider_for(spec).list_models()
-    except TimeoutError:
-        raise ProviderUnavailable(f"{spec.name} has not answered within {PATIENCE_SECONDS} seconds.") from None
 
 
 def _summary(names: list[str]) -> str:

@@ -57,6 +57,8 @@ class AgentTeamAdmin(ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Store the team; what became other is told once its members are stored too."""
+        if not change:
+            teams.check_room(obj.workspace_id)
         request.team_before = teams.told(AgentTeam.objects.get(pk=obj.pk)) if change else None  # type: ignore[attr-defined]
         super().save_model(request, obj, form, change)
 

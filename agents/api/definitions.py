@@ -40,6 +40,7 @@ WHOLE = {
     "may_ask": [],
     "task": "",
     "schedule": "",
+    "reports_to": "",
     "created_at": "2026-01-01T12:00:00Z",
     "updated_at": "2026-01-01T12:00:00Z",
 }

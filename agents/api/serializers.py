@@ -55,7 +55,7 @@ class AgentWhole(AgentOut):
         model = Agent
         fields: tuple[str, ...] = (
             *AgentOut.Meta.fields, "version", "instructions", "personality", "tone", "model", "skills", "all_tools",
-            "may_ask", "task", "schedule", "created_at", "updated_at",
+            "may_ask", "task", "schedule", "reports_to", "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -74,6 +74,11 @@ class AgentSaid(StrictSerializer):
     may_ask = _names(100, "Slugs of the agents that it may ask by the tool ask_agent.")
     task = _text(20_000, "What an agent of kind manager is told each time it wakes.")
     schedule = _text(100, "When it wakes: a crontab line in UTC, or `every 30 s`; empty: never by itself.")
+    reports_to = _text(
+        254,
+        "E-mail address of a member, or name of a group: who is told what it says in the background, and whom it may "
+        "write to without asking. Empty: managers are told.",
+    )
 
 
 class NewAgent(AgentSaid):

@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from agents.api import bundles, definitions, keys, mcp, skills, teams, tools, views
+from agents.api import bundles, definitions, keys, mcp, secrets, skills, teams, tools, views
 
 UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
@@ -33,4 +33,6 @@ urlpatterns = [
     re_path(r"^tools/?$", tools.ToolsView.as_view()),
     re_path(r"^tools/import/?$", tools.ImportView.as_view()),
     re_path(rf"^tools/(?P<tool_id>{UUID})/?$", tools.ToolView.as_view()),
+    re_path(r"^tool-secrets/?$", secrets.SecretsView.as_view()),
+    re_path(r"^tool-secrets/(?P<secret_name>[a-zA-Z0-9_-]{1,64})/?$", secrets.SecretView.as_view()),
 ]

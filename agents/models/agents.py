@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -35,6 +36,9 @@ class Skill(models.Model):
     description = models.TextField(blank=True)
     instructions = models.TextField(blank=True, help_text="Told to the model of each agent that has the skill.")
     tools = models.JSONField(default=list, blank=True)
+    author_ids = ArrayField(
+        models.UUIDField(), default=list, db_default=[], editable=False, help_text="Whose words stand in it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -73,6 +77,12 @@ class Agent(models.Model):
     task = models.TextField(blank=True, help_text="What an agent of kind manager is told each time it wakes.")
     schedule = models.CharField(
         max_length=100, blank=True, help_text="When it wakes: a crontab line, or `every 30 s`; empty: never by itself."
+    )
+    reports_to = models.CharField(
+        max_length=254,
+        blank=True,
+        help_text="The e-mail address of a member, or the name of a group: who is told what it says in the background, "
+        "and whom it may write to without asking. Empty: managers are told.",
     )
     author = models.ForeignKey(
         User,

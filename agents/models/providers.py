@@ -31,6 +31,9 @@ class Provider(models.Model):
     default_model = models.CharField(max_length=200, blank=True)
     any_model = models.BooleanField(default=False, help_text="Pass on model names that it does not list.")
     priority = models.PositiveSmallIntegerField(default=100, help_text="Lower is asked first.")
+    send_memories = models.BooleanField(
+        default=True, help_text="Whether it is told what is remembered of the person who writes."
+    )
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from django.conf import settings
 
-from agents.events import ReasoningDelta, Status, TextDelta, Usage
+from agents.events import LENGTH, ReasoningDelta, Status, TextDelta, Usage
 from agents.providers import anthropic_requests, payloads, prices, profiles, upstream
 from agents.providers.base import (
     AnswerTooLong,
@@ -20,7 +20,7 @@ from agents.providers.base import (
     StreamMalformed,
 )
 from agents.providers.calls import Calls, Fragment, Function, TooMuch
-from agents.providers.speech import Speech, storable
+from agents.providers.speech import AT_LENGTH, Speech, storable
 from agents.providers.sse import LineTooLong, Splitter
 from agents.providers.upstream import Upstream
 
@@ -31,10 +31,10 @@ LAST_WORDS_SECONDS = 2.0  # for the end of the stream, once the model has finish
 MOST_BLOCKS = 10_000
 MOST_SEALED = 1_000_000  # characters of signatures and of thoughts that came encrypted
 ENDS = {
-    "max_tokens": "cut at the model's length limit",
-    "model_context_window_exceeded": "cut at the end of the model's context window",
-    "refusal": "stopped by the provider's content filter",
-    "pause_turn": "paused by the provider before its end",
+    "max_tokens": AT_LENGTH,
+    "model_context_window_exceeded": Status("cut at the end of the model's context window", LENGTH),
+    "refusal": Status("stopped by the provider's content filter"),
+    "pause_turn": Status("paused by the provider before its end"),
 }
 STATUS_OF = {  # of an error that is reported in a stream, which has a type alone
     "invalid_request_error": 400,
@@ -183,7 +183,7 @@ class Answer:
                 spoken.append(Kept(name, blocks, self._spec.kind))
             spoken.extend(self._calls.whole({call.call_id for said in self._asked.messages for call in said.calls}))
         if self.finish in ENDS:
-            spoken.append(Status(label=ENDS[self.finish]))
+            spoken.append(ENDS[self.finish])
         if self._usage:
             spoken.append(self._spent(self._usage))
 

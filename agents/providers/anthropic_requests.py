@@ -22,10 +22,18 @@ Block = dict[str, Any]
 
 
 def body(request: ChatRequest, spec: ProviderSpec, *, thinking: int = 0) -> bytes:
-    """The request as JSON, with thoughts that were kept for this provider; the model may think for so many tokens."""
+    """The request as JSON, with thoughts that were kept for this provider; the model may think for so many tokens.
+
+    Thoughts count among the tokens of an answer: of one that is limited at most half are for them.
+    """
+    most = profiles.profile(request.model).most_tokens or MOST_TOKENS
+    if request.most_tokens is not None:
+        most = min(most, request.most_tokens)
+        thinking = min(max(thinking, LEAST_THINKING), most // 2) if thinking else 0
+        thinking = thinking if thinking >= LEAST_THINKING else 0
     said: dict[str, Any] = {
         "model": request.model,
-        "max_tokens": profiles.profile(request.model).most_tokens or MOST_TOKENS,
+        "max_tokens": most,
         "messages": _messages(request, spec),
         "stream": True,
     }

@@ -54,7 +54,8 @@ class ChatMessage(msgspec.Struct, frozen=True):
     """One entry of the conversation; `role` is system, user, assistant or tool.
 
     An assistant's entry may carry calls, and what was kept with them; a tool's entry answers the call of `call_id`; a
-    user's entry may carry images, which come before its text.
+    user's entry may carry images, which come before its text. One that is `recalled` was not said by the user: it is
+    what is remembered of them, told as data.
     """
 
     role: str
@@ -64,6 +65,7 @@ class ChatMessage(msgspec.Struct, frozen=True):
     name: str = ""
     kept: Kept | None = None
     images: tuple[Image, ...] = ()
+    recalled: bool = False
 
     def kept_for(self, spec: "ProviderSpec") -> Any:
         """What was kept for this very provider; None for any other."""
@@ -71,12 +73,16 @@ class ChatMessage(msgspec.Struct, frozen=True):
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
-    """What a model is asked: the system prompt, then the conversation, oldest first, and the tools it may call."""
+    """What a model is asked: the system prompt, then the conversation, oldest first, and the tools it may call.
+
+    `most_tokens` limits the answer, thoughts and calls among it; None: the model's own limit does.
+    """
 
     model: str
     messages: tuple[ChatMessage, ...]
     system: str = ""
     tools: tuple[ToolDefinition, ...] = ()
+    most_tokens: int | None = None
 
 
 Spoken = TextDelta | ReasoningDelta | Status | Usage | Kept | ToolCall
@@ -99,6 +105,7 @@ class ProviderSpec:
     between_tokens_seconds: float = 30.0
     offline: bool = False  # asks no model: never counts as a provider that answers in another's place
     preset: str = ""  # a name of `presets`; empty: by the address
+    memories: bool = True  # whether it is sent what is remembered of people
     own_key: bool = False  # the key is a person's own, who pays for what is asked with it
 
 

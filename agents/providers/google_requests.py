@@ -28,8 +28,13 @@ def body(request: ChatRequest, spec: ProviderSpec, *, reduced: bool = False) -> 
         said["systemInstruction"] = {"parts": system}
     if request.tools:
         said["tools"] = [{"functionDeclarations": [_tool(one, reduced=reduced) for one in request.tools]}]
+    wanted: Part = {}
     if "reasoning" in profiles.profile(request.model).capabilities:
-        said["generationConfig"] = {"thinkingConfig": {"includeThoughts": True}}
+        wanted["thinkingConfig"] = {"includeThoughts": True}
+    if request.most_tokens is not None:  # thoughts among them
+        wanted["maxOutputTokens"] = request.most_tokens
+    if wanted:
+        said["generationConfig"] = wanted
     return msgspec.json.encode(said)
 
 

@@ -26,7 +26,7 @@ from agents.providers.base import (
 )
 from agents.providers.calls import Calls, Fragment, TooMuch
 from agents.providers.ndjson import Splitter
-from agents.providers.speech import Speech, storable
+from agents.providers.speech import AT_LENGTH, Speech, storable
 from agents.providers.sse import LineTooLong
 from agents.providers.thinking import Opening
 from agents.providers.upstream import Upstream
@@ -36,7 +36,7 @@ LIST_LIMIT = 4_000_000  # of an answer of /api/show too, which holds the model's
 SHOW_SECONDS = 1.0  # for looking at the models of a list; who is not looked at by then is so the next time
 LOOK_SECONDS = 5.0  # for looking at one that is asked before its list was
 SHOWN_AT_ONCE, MOST_SHOWN = 8, 100
-ENDS = {"length": "cut at the model's length limit"}
+ENDS = {"length": AT_LENGTH}
 ENDLESS_THOUGHTS = "ended in the middle of its thoughts"
 
 
@@ -119,7 +119,7 @@ class Answer:
                 spoken.append(Kept(name, {"thoughts": storable("".join(self._thoughts))}, self._spec.kind))
             spoken.extend(self._calls.whole({call.call_id for said in self._asked.messages for call in said.calls}))
         if last.done_reason in ENDS:
-            spoken.append(Status(label=ENDS[last.done_reason]))
+            spoken.append(ENDS[last.done_reason])
         elif self._opening.unclosed:
             spoken.append(Status(label=ENDLESS_THOUGHTS))
         if last.prompt_eval_count is not None or last.eval_count is not None:
@@ -208,7 +208,7 @@ class OllamaProvider:
         model = await self._look_at(request.model)
         said = {**ollama_requests.body(request, self.spec), "truncate": False}
         if model and (size := model.context()):
-            said["options"] = {"num_ctx": size}
+            said["options"] = {**said.get("options", {}), "num_ctx": size}
         if not (model and abilities.REASONING in model.has):
             return await self._post("/api/chat", said)
         try:

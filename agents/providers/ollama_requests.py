@@ -19,6 +19,8 @@ def body(request: ChatRequest, spec: ProviderSpec) -> Body:
     }
     if request.tools:
         said["tools"] = [{"type": "function", "function": offered} for offered in request.tools]
+    if request.most_tokens is not None:
+        said["options"] = {"num_predict": request.most_tokens}
     return said
 
 

@@ -20,7 +20,7 @@ from agents.providers.base import (
 )
 from agents.providers.calls import Calls, Fragment, TooMuch
 from agents.providers.openai_models import Models
-from agents.providers.speech import Speech, storable
+from agents.providers.speech import AT_LENGTH, Speech, storable
 from agents.providers.sse import LineTooLong, Splitter
 from agents.providers.thinking import Opening
 from agents.providers.upstream import Upstream
@@ -30,8 +30,8 @@ WHOLE_LIMIT = 8_000_000
 DEAREST_USD = 10_000  # that an answer can cost by a service's own words
 LAST_WORDS_SECONDS = 2.0  # for usage and the end, once the model has finished
 ENDS = {
-    "length": "cut at the model's length limit",
-    "content_filter": "stopped by the provider's content filter",
+    "length": AT_LENGTH,
+    "content_filter": Status("stopped by the provider's content filter"),
 }
 ENDLESS_THOUGHTS = "ended in the middle of its thoughts"
 STATUS_OF = {  # of an error that is reported in a stream, which has a code alone
@@ -164,7 +164,7 @@ class Answer:
                 spoken.append(Kept(name, {"thoughts": storable("".join(self._thoughts))}, self._spec.kind))
             spoken.extend(self._calls.whole({call.call_id for said in self._asked.messages for call in said.calls}))
         if self.finish in ENDS:
-            spoken.append(Status(label=ENDS[self.finish]))
+            spoken.append(ENDS[self.finish])
         elif self._opening.unclosed:
             spoken.append(Status(label=ENDLESS_THOUGHTS))
         if self._usage:
@@ -313,16 +313,17 @@ class OpenAIProvider:
         return [model.id for model in found if profiles.chats(model.id) and model.chats()]
 
     async def _open(self, request: ChatRequest) -> Upstream:
-        """The open stream of the answer; asks once more without usage of a server that does not know that option."""
+        """The open stream of the answer; asks anew without an option that the server does not know, or by its name."""
         said = openai_requests.body(request, self.spec)
         headers = {**self._headers(), "Accept": "text/event-stream", "Content-Type": "application/json"}
-        try:
-            return await self._post(headers, said)
-        except ProviderError as error:
-            if "stream_options" not in said or "stream_options" not in error.detail:
-                raise
-        del said["stream_options"]
-        return await self._post(headers, said)
+        while True:
+            try:
+                return await self._post(headers, said)
+            except ProviderError as error:
+                other = openai_requests.without(said, error.detail)
+                if other is None:
+                    raise
+            said = other
 
     async def _post(self, headers: dict[str, str], said: dict[str, Any]) -> Upstream:
         body = msgspec.json.encode(said)

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from agents.providers import presets
+from agents.providers import presets, profiles
 from agents.providers.base import ChatMessage, ChatRequest, ProviderSpec, ToolCall, ToolDefinition
 from agents.providers.presets import Preset
 
+OLDER, NEWER = "max_tokens", "max_completion_tokens"  # of an answer, with its thoughts: every server knows the older
 _PLAIN = re.compile(r"[a-zA-Z0-9]+")
 Body = dict[str, Any]
 
@@ -27,7 +28,18 @@ def body(request: ChatRequest, spec: ProviderSpec) -> Body:
         said["stream_options"] = {"include_usage": True}
     if request.tools:
         said["tools"] = [_tool(one) for one in request.tools]
+    if request.most_tokens is not None:
+        said[NEWER if profiles.host(spec.base_url) in presets.NEWER_LIMIT else OLDER] = request.most_tokens
     return said
+
+
+def without(said: Body, refused: str) -> Body | None:
+    """The request without the option that a server does not know, by its words; None where they name none of ours."""
+    if "stream_options" in said and "stream_options" in refused:
+        return {name: value for name, value in said.items() if name != "stream_options"}
+    if OLDER in said and OLDER in refused:
+        return {NEWER if name == OLDER else name: value for name, value in said.items()}
+    return None
 
 
 def _message(said: ChatMessage, preset: Preset, spec: ProviderSpec) -> Body:

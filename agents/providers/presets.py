@@ -29,17 +29,18 @@ class Preset:
     call_id_length: int = 0  # ids of calls are so many letters and digits exactly; 0: as they come
     told_again: str = ""  # the field in which thoughts before a call must come back with it
     tells_cost: bool = False  # its usage has what the answer cost, in US dollars
+    newer_limit: bool = False  # its models take `max_completion_tokens`, and some no `max_tokens`
 
 
 _OPENAI = Preset(
     "openai", "OpenAI", f"https://{profiles.OPENAI}/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", "gpt-4o-mini",
-    routes=True, priority=10,
+    routes=True, priority=10, newer_limit=True,
 )  # fmt: skip
 _ALL = (
     _OPENAI,
     Preset(
         "groq", "Groq", f"https://{profiles.GROQ}/openai/v1", "GROQ_API_KEY",
-        default_model="llama-3.3-70b-versatile", priority=20,
+        default_model="llama-3.3-70b-versatile", priority=20, newer_limit=True,
     ),
     Preset(
         "mistral", "Mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", default_model="mistral-small-latest",
@@ -69,6 +70,9 @@ def is_local(preset: Preset) -> bool:
 
 
 _BY_HOST = {profiles.host(preset.base_url): preset for preset in _ALL if not is_local(preset)}
+
+NEWER_LIMIT = frozenset(host for host, preset in _BY_HOST.items() if preset.newer_limit)
+"""The hosts themselves: a server elsewhere that is set up as one of them may know the older field alone."""
 
 
 def of(spec: ProviderSpec) -> Preset:

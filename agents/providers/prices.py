@@ -4,14 +4,31 @@ A price holds where its provider sells, by the address: another server may sell 
 The list is read once somebody asks for the price of a model on the Internet, for it takes 18 MB.
 """
 
+import re
 from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from importlib import import_module
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 _PLACES = 8
+
+# Where the providers of the list sell: the list itself takes any address that begins like one of them.
+_HOSTS = frozenset({
+    "aiplatform.googleapis.com", "api.anthropic.com", "api.arcee.ai", "api.avian.io", "api.cerebras.ai",
+    "api.cloudflare.com", "api.cohere.ai", "api.cohere.com", "api.cursor.com", "api.deepseek.com", "api.doubleword.ai",
+    "api.elevenlabs.io", "api.fireworks.ai", "api.githubcopilot.com", "api.groq.com", "api.meta.ai", "api.minimax.io",
+    "api.minimaxi.com", "api.mistral.ai", "api.moonshot.ai", "api.moonshot.cn", "api.novita.ai", "api.openai.com",
+    "api.perplexity.ai", "api.quicksilverpro.io", "api.together.xyz", "api.typesafe.ai", "api.voyageai.com", "api.x.ai",
+    "api.z.ai", "generativelanguage.googleapis.com", "inference.baseten.co", "oai.endpoints.kepler.ai.cloud.ovh.net",
+    "open.bigmodel.cn", "openrouter.ai", "router.huggingface.co",
+})  # fmt: skip
+# Those that give each customer or region a name of its own; what customers run themselves there is none of them.
+_NAMED = re.compile(
+    r"[a-z0-9-]+\.(?:openai\.azure\.com|cognitiveservices\.azure\.com|services\.ai\.azure\.com|cloud\.databricks\.com"
+    r"|gcp\.databricks\.com|azuredatabricks\.net)|bedrock-runtime\.[a-z0-9-]+\.amazonaws\.com"
+    r"|[a-z0-9-]+-aiplatform\.googleapis\.com"
+)
 
 
 def of(base_url: str, model: str) -> tuple[float, float] | None:
@@ -33,7 +50,8 @@ def cost(
 
     Of the input tokens so many were `cached`, so many `written` to the provider's cache, at prices of their own.
     """
-    if not _for_sale(base_url):
+    address = _address(base_url)
+    if address is None:
         return None
     input_tokens, output_tokens = max(0, input_tokens), max(0, output_tokens)  # nobody makes an upstream tell sense
     given = {"input_tokens": input_tokens, "output_tokens": output_tokens}
@@ -45,7 +63,7 @@ def cost(
         given["cache_write_tokens"] = written
     library = _library()
     try:
-        sum_of = library.calc_price(library.Usage(**given), model, provider_api_url=base_url)
+        sum_of = library.calc_price(library.Usage(**given), model, provider_api_url=address)
     except LookupError:
         return None
     by_token = vars(sum_of.model_price)
@@ -55,17 +73,15 @@ def cost(
 
 
 @lru_cache(maxsize=1_024)
-def _for_sale(base_url: str) -> bool:
-    """Whether the address is one on the Internet: a server of one's own has no list price."""
+def _address(base_url: str) -> str | None:
+    """The address as the list knows it; None where it is no provider's own but a proxy or a server of one's own."""
     try:
-        host = urlsplit(base_url).hostname or ""
+        parts = urlsplit(base_url)
     except ValueError:
-        return False
-    try:
-        ip_address(host)
-    except ValueError:
-        return "." in host
-    return False
+        return None
+    host = parts.hostname or ""
+    sells = parts.scheme == "https" and (host in _HOSTS or _NAMED.fullmatch(host) is not None)
+    return f"https://{host}{parts.path}" if sells else None
 
 
 @cache

@@ -14,6 +14,7 @@ from agents.providers import casting
 from agents.providers.base import ChatRequest, ProviderError, ProviderSpec, Spoken, StreamCut, ToolCall
 from agents.providers.casting import Turn
 from agents.providers.directions import FAILURES, READ, Directions, read
+from agents.providers.speech import AT_LENGTH
 from agents.providers.upstream import silence
 
 MODELS = ("rehearsal", "rehearsal-reasoning")
@@ -50,10 +51,11 @@ def _answer(request: ChatRequest, directions: Directions) -> list[str]:
     quoted = said if len(said) <= 400 else said[:399] + "…"
     persona = _PERSONA.search(request.system[:READ])
     who = persona.group(1) if persona else "the companion"
-    turns = sum(m.role == "user" for m in request.messages)
+    turns = sum(m.role == "user" and not m.recalled for m in request.messages)
     parts = [
         "The same message always gets this same answer.",
         f"You asked: “{quoted}”" if quoted else "Your message was empty.",
+        *_memories(request),
         *_pictures(request),
         f"In a performance {who} would answer it"
         + (f", with the {turns} messages that you have sent so far in mind." if turns > 1 else "."),
@@ -62,6 +64,15 @@ def _answer(request: ChatRequest, directions: Directions) -> list[str]:
     if directions.calls:
         parts.insert(2, "I was directed to call a tool, but none is offered to me.")
     return parts
+
+
+def _memories(request: ChatRequest) -> list[str]:
+    """What it was told of the person, word for word: so a rehearsal shows what a model would know."""
+    recalled = "\n".join(m.content for m in request.messages if m.recalled)
+    lines = [line for line in recalled.splitlines() if line.startswith(("- ", "["))]
+    if not lines:
+        return []
+    return ["I was told that this is remembered of you:\n" + "\n".join(lines)]
 
 
 def _pictures(request: ChatRequest) -> list[str]:
@@ -98,6 +109,9 @@ class RehearsalProvider:
         words = _WORD.findall(script(request, directions, turn, calls))
         if directions.ending:
             words = words[: directions.after]
+        cut = request.most_tokens is not None and len(words) > request.most_tokens
+        if cut:
+            words = words[: request.most_tokens]
         thoughts: list[str] = []
         if (directions.reason or request.model.endswith("-reasoning")) and (words or not directions.ending):
             thoughts = _WORD.findall("I shall say what was asked, and who would answer it. ")
@@ -114,6 +128,8 @@ class RehearsalProvider:
             raise await self._end(directions)
         for call in calls:
             yield call
+        if cut:
+            yield AT_LENGTH
         prompt = sum(text.count(" ") + 1 for text in (request.system, *(m.content for m in request.messages)) if text)
         yield Usage(input_tokens=prompt, output_tokens=len(words), cost_usd=0.0)
 

@@ -1,8 +1,9 @@
 """What an answer says, gathered from its pieces and held to its limits. Pure."""
 
-from agents.events import ReasoningDelta, TextDelta
+from agents.events import LENGTH, ReasoningDelta, Status, TextDelta
 from agents.providers.base import AnswerTooLong, ProviderError, StreamMalformed
 
+AT_LENGTH = Status("cut at the model's length limit", LENGTH)
 MOST_TURNS = 1_000  # from reasoning to answer and back: each is a part of the message that is stored
 Kind = type[TextDelta] | type[ReasoningDelta]
 

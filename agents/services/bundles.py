@@ -1,5 +1,6 @@
 """An agent as one JSON file: exported, and imported into this or another installation."""
 
+import json
 from typing import Any
 
 from django.db import transaction
@@ -7,17 +8,31 @@ from django.db import transaction
 from accounts.models import Actor
 from agents.models import Agent
 from agents.services import definitions, versions
+from core import jsonbody
 from core.errors import Invalid
 
+LARGEST = 900_000  # bytes: what the longest texts of an agent take, within what a request may have
 FORMAT = "countersign.agent"
 FORMAT_VERSION = 1
+HERE = frozenset({"reports_to"})  # names a person of this workspace: it says nothing elsewhere
+SAID = tuple(name for name in versions.SAID if name not in HERE)
 KEYS = ("format", "format_version", "agent")
 
 
 def exported(agent: Agent) -> dict[str, Any]:
     """The agent as a file has it: tools, skills and agents by name; neither secrets nor how far it is trusted."""
-    said = {name: getattr(agent, name) for name in versions.SAID}
+    said = {name: getattr(agent, name) for name in SAID}
     return {"format": FORMAT, "format_version": FORMAT_VERSION, "agent": {"slug": agent.slug, **said}}
+
+
+def written(agent: Agent) -> str:
+    """The file's text."""
+    return json.dumps(exported(agent), indent=2, ensure_ascii=False) + "\n"
+
+
+def read(text: bytes, *, by: Actor, rename: str = "") -> Agent:
+    """A new agent as the file's text says; raises TooLarge, BadJSON that says where, and as `imported`."""
+    return imported(jsonbody.loads(text, limit=LARGEST), by=by, rename=rename)
 
 
 @transaction.atomic
@@ -28,7 +43,7 @@ def imported(file: Any, *, by: Actor, rename: str = "") -> Agent:
     """
     definitions.admit(by)
     if not isinstance(file, dict):
-        raise Invalid.field("file", "an object, as GET /v1/ai/agents/{id}/export gives it")
+        raise Invalid.field("file", "an object, as an export gives it")
     _known(file, KEYS, "")
     if file.get("format") != FORMAT:
         raise Invalid.field("format", f"{FORMAT!r} here", "unknown_format")
@@ -37,7 +52,7 @@ def imported(file: Any, *, by: Actor, rename: str = "") -> Agent:
     said = file.get("agent")
     if not isinstance(said, dict):
         raise Invalid.field("agent", "an object")
-    _known(said, ("slug", *versions.SAID), "agent.")
+    _known(said, ("slug", *SAID), "agent.")
     slug = rename or said.get("slug")
     if not isinstance(slug, str) or not definitions.SLUG.fullmatch(slug):
         raise Invalid.field("rename" if rename else "agent.slug", "up to 60 letters, digits, - and _")

@@ -1,17 +1,18 @@
 """What the tools of a workspace are connected to: each change is audited, and no token is in any log."""
 
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 
 from accounts.models import Actor
 from agents.models import Connection
-from approvals.services import audit
+from approvals.services import audit, policies
 
 
 @transaction.atomic
 def save(connection: Connection, *, by: Actor) -> None:
-    """Keep a connection: from now on the workspace's tools work there."""
+    """Keep a connection: from now on the workspace's tools work there, and nothing that was asked for before."""
     before = Connection.objects.select_for_update().filter(pk=connection.pk).values("base_url", "enabled").first()
     connection.save()
     _tell(connection, by, before, {"base_url": connection.base_url, "enabled": connection.enabled})
@@ -34,3 +35,4 @@ def _tell(connection: Connection, by: Actor, before: Any, after: Any) -> None:
             data={"kind": connection.kind, "before": before, "after": after},
         )
     )
+    transaction.on_commit(partial(policies.rejudge, connection.workspace_id), robust=True)

@@ -15,7 +15,7 @@ from django.utils.text import slugify
 from accounts.models import Actor, Role
 from accounts.permissions import RoleMissing, own_key
 from agents.models import Agent, AgentKind, Skill
-from agents.services import schedules, switches, versions
+from agents.services import reporting, schedules, switches, versions
 from agents.services.switches import UnknownAgent
 from agents.tools import registry
 from approvals.services import audit
@@ -24,7 +24,7 @@ from core.errors import Conflict, Invalid
 ORDERS = frozenset(versions.SAID) - {"description", "capabilities"}
 """What says what an agent does: who changed one of these is its author."""
 TEXTS = {"name": 200, "description": 5_000, "instructions": 100_000, "personality": 10_000, "tone": 200,
-         "model": 200, "task": 20_000, "schedule": 100}  # fmt: skip
+         "model": 200, "task": 20_000, "schedule": 100, "reports_to": 254}  # fmt: skip
 LISTS = {"capabilities": 100, "tools": 200, "skills": 50, "may_ask": 100}
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
 MOST = 500  # agents of a workspace
@@ -226,6 +226,8 @@ def _check(agent: Agent, before: dict[str, Any]) -> None:
         if not isinstance(found, list) or len(found) > most or len(_texts(found)) != len(found):
             raise Invalid.field(name, f"up to {most} texts of {LONGEST_NAME} characters at most, each once")
     schedules.parse(agent.schedule)
+    if agent.reports_to != before.get("reports_to", ""):
+        agent.reports_to = reporting.known(agent.workspace_id, agent.reports_to)
     registry.check_names("tools", agent.tools, agent.workspace_id, kept=before["tools"])
     others = Agent.objects.filter(workspace=agent.workspace_id)
     asked = [slug for slug in agent.may_ask if slug not in before["may_ask"]]

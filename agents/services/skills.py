@@ -9,7 +9,7 @@ from django.utils.text import slugify
 from accounts.models import Actor, Role
 from accounts.permissions import RoleMissing
 from agents.models import Agent, Skill
-from agents.services import definitions, versions
+from agents.services import authors, definitions, versions
 from agents.tools import registry
 from approvals.services import audit
 from core.errors import Conflict, Invalid, NotFound
@@ -71,6 +71,7 @@ def create(*, by: Actor, name: str, slug: str = "", **said: Any) -> Skill:
 def keep_new(skill: Skill, *, by: Actor) -> Skill:
     """Store a skill that is not stored yet; raises as `create`."""
     _check(skill, [])
+    skill.author_ids = [by.user.pk]
     try:
         with transaction.atomic():
             skill.save(force_insert=True)
@@ -93,6 +94,7 @@ def change(skill: Skill, *, by: Actor, **said: Any) -> Skill:
     _check(locked, before["tools"])
     if _told(locked) == before:
         return locked
+    locked.author_ids = authors.after(locked.author_ids, _words(before), _words(_told(locked)), by.user.pk)
     locked.save()
     _record(locked, by, before=before, after=_told(locked))
     for agent in _with(locked).select_for_update(no_key=True).order_by("pk"):
@@ -143,6 +145,11 @@ def _check(skill: Skill, known: list[str]) -> None:
 
 def _told(skill: Skill) -> dict[str, Any]:
     return {"slug": skill.slug, **{name: getattr(skill, name) for name in SAID}}
+
+
+def _words(told: dict[str, Any]) -> dict[str, Any]:
+    """What agents get of it."""
+    return {name: told[name] for name in ("instructions", "tools")}
 
 
 def _record(skill: Skill, by: Actor, **data: Any) -> None:

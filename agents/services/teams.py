@@ -159,7 +159,9 @@ def check_room(workspace_id: UUID) -> None:
 
 
 def check(team: AgentTeam) -> None:
-    """Raises Invalid where the lead or a member of a stored team is of another workspace."""
+    """Raises Invalid where a stored team has a lead or a member of another workspace, or too many members."""
+    if team.members.count() > MOST_MEMBERS:
+        raise Invalid.field("agents", f"a team has {MOST_MEMBERS} members at most", "too_many")
     others = Agent.objects.filter(pk__in=[team.lead_id, *team.members.values_list("agent", flat=True)])
     if others.exclude(workspace=team.workspace_id).exists():
         raise Invalid.field("agents", "all of them are of the team's workspace", "unknown_agent")

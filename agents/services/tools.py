@@ -29,6 +29,8 @@ FIELDS = (
     "timeout", "enabled",
 )  # fmt: skip
 MOST_TOOLS = 500  # of a workspace
+MOST_SECRETS = 200  # of a workspace
+MOST_HOSTS = 20  # of a secret
 MOST_SECONDS = 120
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -50,6 +52,13 @@ class UnknownTool(NotFound):
 
     code = "unknown_tool"
     title = "There is no such tool"
+
+
+class UnknownSecret(NotFound):
+    """The workspace keeps no secret of this name."""
+
+    code = "unknown_secret"
+    title = "There is no such secret"
 
 
 class NameTaken(Conflict):
@@ -149,17 +158,31 @@ def _check_secrets(tool: Tool) -> None:
             raise Invalid.field("url", f"the secret {one.name} may not be sent to {host}; an admin names its hosts")
 
 
+def secrets(*, by: Actor) -> list[ToolSecret]:
+    """The secrets of the workspace by name, without their values; raises RoleMissing."""
+    admit(by)
+    return list(ToolSecret.objects.visible_to(by).defer("value").order_by("name")[:MOST_SECRETS])
+
+
+def find_secret(name: str, *, by: Actor) -> ToolSecret:
+    """The workspace's secret of this name, without its value; raises UnknownSecret."""
+    found: ToolSecret | None = ToolSecret.objects.visible_to(by).defer("value").filter(name=name).first()
+    if found is None:
+        raise UnknownSecret(f"There is no secret {name} in this workspace. GET /v1/ai/tool-secrets lists them.")
+    return found
+
+
 def keep_secret(*, by: Actor, name: str, value: str, hosts: Sequence[str]) -> ToolSecret:
     """Keep a secret, in place of one of this name; other hosts need the value anew. Raises RoleMissing or Invalid."""
     admit(by)
     if not _SECRET_NAME.fullmatch(name):
         raise Invalid.field("name", "up to 64 of A-Z, 0-9 and _, a letter first")
     hosts = list(dict.fromkeys(one.strip().lower() for one in hosts))
-    if not 0 < len(hosts) <= 20 or not all(_HOST.fullmatch(one) for one in hosts):
-        raise Invalid.field("hosts", "1 to 20 hosts such as api.example.com, or localhost:8080")
+    if not 0 < len(hosts) <= MOST_HOSTS or not all(_HOST.fullmatch(one) for one in hosts):
+        raise Invalid.field("hosts", f"1 to {MOST_HOSTS} hosts such as api.example.com, or localhost:8080")
     with transaction.atomic():
         row = ToolSecret.objects.select_for_update().filter(workspace=by.workspace, name=name).first()
-        row = row or ToolSecret(workspace=by.workspace, name=name)
+        row = row or _new_secret(by, name)
         if not value and (row._state.adding or set(hosts) - set(row.hosts)):
             raise Invalid.field("value", "give the secret: none is there, or it was for other hosts")
         if value and not _SECRET.fullmatch(value):
@@ -174,6 +197,12 @@ def keep_secret(*, by: Actor, name: str, value: str, hosts: Sequence[str]) -> To
             raise NameTaken(f"Somebody else just kept a secret {name}. Look at it first.") from None
         _record_secret(by, row, hosts=hosts, replaced=bool(value))
     return row
+
+
+def _new_secret(by: Actor, name: str) -> ToolSecret:
+    if ToolSecret.objects.filter(workspace=by.workspace).count() >= MOST_SECRETS:
+        raise Invalid(f"A workspace keeps {MOST_SECRETS} secrets for its tools at most. Delete one first.")
+    return ToolSecret(workspace=by.workspace, name=name)
 
 
 @transaction.atomic
@@ -307,3 +336,4 @@ def _record_secret(by: Actor, row: ToolSecret, **told: Any) -> None:
             data={"name": row.name, **told},
         )
     )
+    transaction.on_commit(partial(policies.rejudge, row.workspace_id), robust=True)

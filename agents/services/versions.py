@@ -10,7 +10,7 @@ from core.errors import NotFound
 
 SAID = (
     "name", "description", "kind", "instructions", "personality", "tone", "model", "capabilities", "tools", "skills",
-    "may_ask", "task", "schedule",
+    "may_ask", "task", "schedule", "reports_to",
 )  # fmt: skip
 """What is said of an agent; its autonomy and its switch are no part of a version: they hold at once."""
 MOST = 500  # versions in a list
@@ -77,7 +77,7 @@ def difference(older: dict[str, Any], newer: dict[str, Any]) -> list[tuple[str, 
     found = []
     for name in (*SAID, "given"):
         before, after = older.get(name), newer.get(name)
-        if before != after:
+        if before != after and (before or after):  # older versions do not know of all that newer ones say
             lines = difflib.unified_diff(_lines(before), _lines(after), lineterm="", n=2)
             found.append((name, [line for line in lines if not line.startswith(("---", "+++"))]))
     return found

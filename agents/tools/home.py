@@ -20,6 +20,7 @@ from core.errors import Invalid
 SANDBOX = "sandbox home"
 MOST_NAMED = 30
 
+WHERE = http.place(ConnectionKind.HOME_ASSISTANT)
 PATTERN = r"^[a-z_]{1,40}\.[a-z0-9_]{1,100}$"  # of ids, as Home Assistant has them
 
 Id = Annotated[str, Meta(description="The id of the device.", pattern=PATTERN)]
@@ -28,8 +29,8 @@ Command = Literal["on", "off", "set", "lock", "open", "close"]
 Value = Annotated[float, Meta(description="With set: brightness or opening in percent, or a temperature.")]
 
 
-def _home(workspace_id: UUID) -> Remote | None:
-    return http.connected(workspace_id, ConnectionKind.HOME_ASSISTANT)
+def _home(workspace_id: UUID, place: str = "") -> Remote | None:
+    return http.connected(workspace_id, ConnectionKind.HOME_ASSISTANT, place)
 
 
 def _in_sandbox(workspace_id: UUID) -> list[Device]:
@@ -113,10 +114,10 @@ def _opening(door: str) -> str:
     return "unlock" if door.startswith("lock.") else "open"
 
 
-@tool(risk=Risk.READ, retry=Retry.IDEMPOTENT, timeout=15)
+@tool(risk=Risk.READ, retry=Retry.IDEMPOTENT, timeout=15, where=WHERE)
 async def device_list(context: Context, room: Room | None = None) -> ToolResult:
     """List the devices of the home with their states: lamps, switches, thermostats, covers and locks."""
-    remote = await bridge.in_thread(_home, context.workspace_id)
+    remote = await bridge.in_thread(_home, context.workspace_id, context.place)
     if remote is None:
         found = await bridge.in_thread(_in_sandbox, context.workspace_id)
     else:
@@ -129,7 +130,10 @@ async def device_list(context: Context, room: Room | None = None) -> ToolResult:
     return ToolResult(content, f"{len(found)} devices ({where})")
 
 
-@tool(risk=Risk.WRITE, retry=Retry.IDEMPOTENT, timeout=30, validate=_takes, preview=_control_preview, narrow=_choices)
+@tool(
+    risk=Risk.WRITE, retry=Retry.IDEMPOTENT, timeout=30,
+    validate=_takes, preview=_control_preview, narrow=_choices, where=WHERE,
+)  # fmt: skip
 async def device_control(context: Context, device: Id, command: Command, value: Value | None = None) -> ToolResult:
     """Control a device: on, off, lock, open, close, or set to a value. It opens no door: door_unlock does."""
     given = {"device": device, "command": command, "value": value}
@@ -140,7 +144,7 @@ async def device_control(context: Context, device: Id, command: Command, value: 
 # A door that somebody has locked meanwhile must not open because an attempt is repeated: so nothing repeats it.
 @tool(
     risk=Risk.DESTRUCTIVE, retry=Retry.UNKNOWN, timeout=30,
-    validate=_is_door, preview=_unlock_preview, narrow=_choices,
+    validate=_is_door, preview=_unlock_preview, narrow=_choices, where=WHERE,
 )  # fmt: skip
 async def door_unlock(context: Context, door: Id) -> ToolResult:
     """Unlock a lock, or open a garage door or a gate: somebody can come in."""
@@ -160,7 +164,7 @@ class _Order:
 
 async def _do(context: Context, order: _Order, check: Callable[[Device], None]) -> ToolResult:
     """Tell a device, whose state of now is checked again; raises Invalid or ToolError."""
-    remote = await bridge.in_thread(_home, context.workspace_id)
+    remote = await bridge.in_thread(_home, context.workspace_id, context.place)
     if remote is None:
         where = SANDBOX
         now: Device | None = await bridge.in_thread(_do_in_sandbox, context, order, check)

@@ -16,12 +16,14 @@ import aiohttp
 import httpx
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from agents.models import Connection, ConnectionKind
 from agents.providers import upstream
 from agents.tools import outside
 from agents.tools.registry import MaybeSent, NotSent, ToolError, ToolFailed
-from core import outbound
+from core import outbound, sealed
 
 CONNECT_SECONDS = 5.0
 LOOK_SECONDS = 3.0  # for a look at the world while somebody waits for a verdict
@@ -29,6 +31,7 @@ KEPT_SECONDS = 10.0  # how long names are known, and how long one that does not 
 MOST_KEPT = 1_000
 BODY_LIMIT = 2_000_000
 WORDS_LIMIT = 64_000
+SANDBOX = "sandbox"
 MAYBE_DONE = {302, 303, 408, 409, 425}  # a server may say so of a request that it took, or is still at work on
 
 T = TypeVar("T")
@@ -48,15 +51,35 @@ class Remote:
         return f"{self.title} at {urlsplit(self.base_url).netloc.rpartition('@')[2]}"
 
 
-def connected(workspace_id: UUID, kind: ConnectionKind) -> Remote | None:
-    """What the workspace is connected to, None for the sandbox; raises ToolFailed where it is switched off."""
+def connected(workspace_id: UUID, kind: ConnectionKind, place: str = "") -> Remote | None:
+    """What the workspace is connected to, None for the sandbox; raises ToolFailed where it is switched off.
+
+    For a call that was judged for a `place`, also where it is another one by now.
+    """
     title = str(kind.label).partition(" (")[0]
     row = Connection.objects.filter(workspace_id=workspace_id, kind=kind).first()
+    if place and place != (SANDBOX if row is None else _place(row.pk, row.base_url, row.token)):
+        raise ToolFailed(f"The connection to {title} was changed since the call was judged. Propose it again.")
     if row is None:
         return None
     if not row.enabled:
         raise ToolFailed(f"The connection to {title} is switched off.")
     return Remote(title, row.base_url, row.token)
+
+
+def place(kind: ConnectionKind) -> Callable[[UUID], str]:
+    """What approvals of tools are bound to that work by such a connection: its address and token, as a hash."""
+
+    def where(workspace_id: UUID) -> str:
+        rows = Connection.objects.filter(workspace_id=workspace_id, kind=kind).annotate(raw=Cast("token", TextField()))
+        row = rows.values_list("pk", "base_url", "raw").first()
+        return _place(row[0], row[1], sealed.opened(row[2])) if row else SANDBOX
+
+    return where
+
+
+def _place(pk: UUID, base_url: str, token: str) -> str:
+    return sealed.fingerprint(str(pk), base_url, token)
 
 
 def look(remote: Remote, asking: Callable[[Remote], Coroutine[Any, Any, T]]) -> T:

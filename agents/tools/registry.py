@@ -11,7 +11,7 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
@@ -53,7 +53,8 @@ class Retry(StrEnum):
 class Context:
     """What a tool is told of its call: `key` is the idempotency key, the same in every attempt.
 
-    While a call is judged, `heard` gives the texts that an agent may have an address from without asking.
+    While a call is judged, `heard` gives the texts that an agent may have an address from without asking. While it
+    runs, `place` is where its tool reached when it was judged.
     """
 
     workspace_id: UUID
@@ -61,7 +62,9 @@ class Context:
     attempt: int = 0
     person_id: UUID | None = None
     agent_id: UUID | None = None
+    companion_id: UUID | None = None
     heard: Callable[[], Iterable[str]] = tuple
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,8 @@ class ToolSpec:
     `validate` and `preview` take a context and the parameters, `narrow` takes a workspace's id and gives the values
     that parameters can have there. `risk` is the highest that a call can have; `risk_of` takes a context and the
     parameters, and says of a call that it has less. Where `available` says no of a workspace, its models are not
-    offered the tool.
+    offered the tool. `where` takes a workspace's id and says what the tool reaches there, and as whom, without secrets:
+    that is a part of its version in this workspace, and its `place`.
     """
 
     name: str
@@ -146,6 +150,8 @@ class ToolSpec:
     narrow: Narrow | None = None
     risk_of: Callable[..., Risk] | None = None
     available: Callable[[UUID], bool] | None = None
+    where: Callable[[UUID], str] | None = None
+    place: str = ""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -175,6 +181,7 @@ def tool(
     narrow: Narrow | None = None,
     risk_of: Callable[..., Risk] | None = None,
     available: Callable[[UUID], bool] | None = None,
+    where: Callable[[UUID], str] | None = None,
 ) -> Callable[[F], F]:
     """Register a function, sync or async, as a tool; raises TypeError or ValueError where it cannot be one."""
 
@@ -199,6 +206,7 @@ def tool(
             narrow=narrow,
             risk_of=risk_of,
             available=available,
+            where=where,
         )
         _registered.setdefault(name, []).append(spec)
         return function
@@ -213,7 +221,17 @@ def source(found: Source) -> Source:
 
 
 def get(name: str, workspace_id: UUID | None = None) -> ToolSpec | None:
-    """The tool that this name means in a workspace: a function's before one of the workspace's own."""
+    """The tool that this name means in a workspace, in the version that it has there."""
+    spec = _named(name, workspace_id)
+    if spec is None or spec.where is None or workspace_id is None:
+        return spec
+    place = spec.where(workspace_id)
+    version = hashlib.sha256(digest.canonical({"version": spec.version, "place": place})).hexdigest()
+    return replace(spec, version=version, place=place)
+
+
+def _named(name: str, workspace_id: UUID | None) -> ToolSpec | None:
+    """A function's before one of the workspace's own."""
     if found := _registered.get(name):
         return found[0]
     if workspace_id is None:
@@ -243,7 +261,7 @@ def doubled() -> list[str]:
 def offered(workspace_id: UUID, wanted: Sequence[str]) -> tuple[ToolDefinition, ...]:
     """Those of the wanted tools that exist and are switched on, as a model of this workspace is offered them."""
     off = set(ToolSetting.objects.filter(workspace_id=workspace_id, enabled=False).values_list("tool", flat=True))
-    specs = [spec for name in dict.fromkeys(wanted) if name not in off and (spec := get(name, workspace_id))]
+    specs = [spec for name in dict.fromkeys(wanted) if name not in off and (spec := _named(name, workspace_id))]
     specs = [spec for spec in specs if spec.available is None or spec.available(workspace_id)]
     return tuple(_definition(spec, _choices(spec.narrow, workspace_id) if spec.narrow else {}) for spec in specs)
 
@@ -297,7 +315,7 @@ async def execute(spec: ToolSpec, arguments: Mapping[str, Any], context: Context
     Anything else that comes out of it is a fault of the tool, after which nobody knows what happened. A synchronous
     function that runs out of time goes on in its thread, and its outcome is unknown as well.
     """
-    given = spec.signature.convert(arguments)
+    given, context = spec.signature.convert(arguments), replace(context, place=spec.place)
     try:
         async with asyncio.timeout(spec.timeout):
             if inspect.iscoroutinefunction(spec.run):

@@ -25,6 +25,7 @@ SANDBOX = "sandbox inventory"
 LOG_ROOM = 16_000  # characters of a log that a model is told: the latest lines
 LONGEST_LINE = 1_000
 MOST_NAMED = 30
+WHERE = http.place(ConnectionKind.INVENTORY)
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of names, which become a part of a path
 
 Name = Annotated[str, Meta(description="The name of the service.", pattern=PATTERN)]
@@ -63,8 +64,8 @@ VERBS = {
 }
 
 
-def _inventory(workspace_id: UUID) -> Remote | None:
-    return http.connected(workspace_id, ConnectionKind.INVENTORY)
+def _inventory(workspace_id: UUID, place: str = "") -> Remote | None:
+    return http.connected(workspace_id, ConnectionKind.INVENTORY, place)
 
 
 def _in_sandbox(workspace_id: UUID) -> list[Service]:
@@ -137,10 +138,10 @@ def _previewed(verb: str) -> Callable[..., Preview]:
     return preview
 
 
-@tool(risk=Risk.READ, retry=Retry.IDEMPOTENT, timeout=15, validate=_exists, narrow=_choices)
+@tool(risk=Risk.READ, retry=Retry.IDEMPOTENT, timeout=15, validate=_exists, narrow=_choices, where=WHERE)
 async def service_status(context: Context, service: Name | None = None) -> ToolResult:
     """Tell the status of a service, or of all: running or stopped, since when, in which version."""
-    remote = await bridge.in_thread(_inventory, context.workspace_id)
+    remote = await bridge.in_thread(_inventory, context.workspace_id, context.place)
     if remote is None:
         found = await bridge.in_thread(_in_sandbox, context.workspace_id)
         found = [one for one in found if service in (None, one.name)]
@@ -150,10 +151,10 @@ async def service_status(context: Context, service: Name | None = None) -> ToolR
     return ToolResult(_json({"from": where, "services": found}), f"{_counted(found)} ({where})")
 
 
-@tool(risk=Risk.READ, retry=Retry.IDEMPOTENT, timeout=15, validate=_exists, narrow=_choices)
+@tool(risk=Risk.READ, retry=Retry.IDEMPOTENT, timeout=15, validate=_exists, narrow=_choices, where=WHERE)
 async def service_logs(context: Context, service: Name, lines: Lines = 50) -> ToolResult:
     """Read the latest lines of a service's logs."""
-    remote = await bridge.in_thread(_inventory, context.workspace_id)
+    remote = await bridge.in_thread(_inventory, context.workspace_id, context.place)
     if remote is None:
         items = await bridge.in_thread(sandbox.items, context.workspace_id, sandbox.INVENTORY)
         found = list(items.get(service, {}).get("log", []))
@@ -168,7 +169,7 @@ async def service_logs(context: Context, service: Name, lines: Lines = 50) -> To
 
 @tool(
     risk=Risk.DESTRUCTIVE, retry=Retry.KEYED, timeout=60,
-    validate=_exists, preview=_previewed("restart"), narrow=_choices,
+    validate=_exists, preview=_previewed("restart"), narrow=_choices, where=WHERE,
 )  # fmt: skip
 async def service_restart(context: Context, service: Name) -> ToolResult:
     """Restart a service: it is away for a moment, and what it is doing breaks off."""
@@ -177,7 +178,7 @@ async def service_restart(context: Context, service: Name) -> ToolResult:
 
 @tool(
     risk=Risk.DESTRUCTIVE, retry=Retry.KEYED, timeout=60,
-    validate=_exists, preview=_previewed("stop"), narrow=_choices,
+    validate=_exists, preview=_previewed("stop"), narrow=_choices, where=WHERE,
 )  # fmt: skip
 async def service_stop(context: Context, service: Name) -> ToolResult:
     """Stop a service, until somebody starts it again."""
@@ -186,7 +187,7 @@ async def service_stop(context: Context, service: Name) -> ToolResult:
 
 @tool(
     risk=Risk.EXTERNAL, retry=Retry.KEYED, timeout=60,
-    validate=_exists, preview=_previewed("start"), narrow=_choices,
+    validate=_exists, preview=_previewed("start"), narrow=_choices, where=WHERE,
 )  # fmt: skip
 async def service_start(context: Context, service: Name) -> ToolResult:
     """Start a service that is stopped."""
@@ -194,7 +195,7 @@ async def service_start(context: Context, service: Name) -> ToolResult:
 
 
 async def _change(context: Context, verb: str, name: str) -> ToolResult:
-    remote = await bridge.in_thread(_inventory, context.workspace_id)
+    remote = await bridge.in_thread(_inventory, context.workspace_id, context.place)
     where = remote.title if remote else SANDBOX
     if remote is None:
         given = {"service": name}

@@ -16,7 +16,7 @@ from agents.models import Connection, ConnectionKind
 from agents.providers import upstream
 from agents.tools import outside
 from agents.tools.registry import NotSent, ToolError, ToolFailed
-from core import guarded
+from core import guarded, sealed
 from core.publicnet import Endpoint, Place
 
 SECONDS = 15.0
@@ -118,6 +118,15 @@ def of(workspace_id: UUID) -> Engine | None:
         kind = ConnectionKind(row.kind)
         return Engine(kind, row.base_url or ADDRESSES.get(kind, ""), row.token, settings.TOOL_PRIVATE_ADDRESSES)
     return next((engine for engine in _from_settings() if engine.kind not in rows), None)
+
+
+def place(workspace_id: UUID) -> str:
+    """What an approval of a search is bound to: which engine, at what address, and by a keyed hash as whom."""
+    try:
+        engine = of(workspace_id)
+    except sealed.SealBroken:
+        return "unreadable"
+    return sealed.fingerprint(str(workspace_id), engine.kind, engine.base_url, engine.key) if engine else "none"
 
 
 def exists(workspace_id: UUID) -> bool:

@@ -35,10 +35,20 @@ def _connected(context: Context, query: str, **_: Any) -> None:
         raise Invalid(NONE)
 
 
-@tool(risk=Risk.READ, retry=Retry.IDEMPOTENT, timeout=30, validate=_connected, available=engines.exists)
+def _engine(context: Context) -> Engine | None:
+    """The workspace's engine; raises ToolFailed where it is another one than when the call was judged."""
+    if context.place and context.place != engines.place(context.workspace_id):
+        raise ToolFailed("The search engine was changed since the call was judged. Propose it again.")
+    return engines.of(context.workspace_id)
+
+
+@tool(
+    risk=Risk.READ, retry=Retry.IDEMPOTENT, timeout=30,
+    validate=_connected, available=engines.exists, where=engines.place,
+)  # fmt: skip
 async def web_search(context: Context, query: Query, count: Count = 5) -> ToolResult:
     """Search the web. Gives titles, addresses and short texts; read a page that it found with web_fetch."""
-    engine = await bridge.in_thread(engines.of, context.workspace_id)
+    engine = await bridge.in_thread(_engine, context)
     if engine is None:
         raise ToolFailed(NONE)
     found = await ENGINES[engine.kind](engine, outside.plain(query), count)
