@@ -1,0 +1,156 @@
+"""How well a memory answers a question: a weighted sum of parts, each from 0 to 1. Pure functions.
+
+Words count by how rare they are with this owner, and where what was said just before or after has them they count
+for what stands between, too: people answer "Lisbon, in May!" and do not say again what was asked.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from heapq import nlargest
+from operator import mul
+
+from memory import signs
+from memory.questions import Question
+
+POOL = 100  # the best by words and the best by meaning that are weighed
+
+BY_WORDS = 0.4  # of what makes the best of a session; meaning is the rest
+
+PARTS = (
+    "words", "share", "before", "after", "earlier", "meaning", "next", "session", "speaker", "date", "answers",
+    "asks", "when", "where", "personal", "time", "name",
+)  # fmt: skip
+SIGN = {sign: 1 << place for place, sign in enumerate(signs.ALL)}
+
+
+@dataclass(slots=True)
+class Cell:
+    """What is weighed of an entry.
+
+    `mask` has a bit for each of the question's concepts that it says; `signs` one for each sign (`SIGN`). `meaning`
+    is the cosine of its vector with the question's, none where it is not among the nearest. `place` is the
+    conversation and the place in it, `day` the session's: a conversation's day. `date` says how well its day fits.
+    """
+
+    id: str
+    place: tuple[str, int]
+    session: tuple[str, int]
+    speaker: str
+    mask: int
+    signs: int
+    answers: bool
+    date: float = 0.0
+    meaning: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An entry's score, and the values of its parts, in the order of PARTS."""
+
+    cell: Cell
+    score: float
+    values: tuple[float, ...]
+
+
+def scored(cells: Sequence[Cell], question: Question, *, total: int, weights: Mapping[str, float]) -> list[Scored]:
+    """The pool of these entries, the best first; `total` is how many entries the owners have."""
+    worth = Worth(cells, total=total, concepts=len(question.concepts))
+    meaning = _meanings(cells)
+    pool = _pool(cells, worth)
+    sessions = _sessions(pool, worth, meaning)
+    places = {cell.place: cell for cell in cells}
+    each = [weights[part] for part in PARTS]
+    found = []
+    for cell in pool:
+        values = (
+            *_of_words(cell, places, worth),
+            *_of_meaning(cell, places, meaning),
+            sessions[cell.session],
+            float(cell.speaker in question.asked),
+            cell.date,
+            float(cell.answers),
+            *_of_signs(cell.signs, question.when, question.where),
+        )
+        found.append(Scored(cell, sum(map(mul, each, values)), values))
+    found.sort(key=lambda one: (-one.score, one.cell.id))
+    return found
+
+
+def parts(scored: Scored, weights: Mapping[str, float]) -> dict[str, float]:
+    """What a score is the sum of, by name; parts that count nothing are left out."""
+    return {part: weights[part] * value for part, value in zip(PARTS, scored.values, strict=True) if value}
+
+
+class Worth:
+    """What sets of concepts are worth: each by how rare it is with this owner, as BM25 has it."""
+
+    def __init__(self, cells: Iterable[Cell], *, total: int, concepts: int) -> None:
+        masks = Counter(cell.mask for cell in cells)
+        said = [sum(count for mask, count in masks.items() if mask >> bit & 1) for bit in range(concepts)]
+        self._each = [math.log(1 + (max(total - count, 0) + 0.5) / (count + 0.5)) for count in said]
+        self._known: dict[int, float] = {}
+        self.most = max(map(self, masks), default=0.0) or 1.0
+        self.whole = sum(self._each) or 1.0
+
+    def __call__(self, mask: int) -> float:
+        known = self._known.get(mask)
+        if known is None:
+            known = self._known[mask] = sum(worth for bit, worth in enumerate(self._each) if mask >> bit & 1)
+        return known
+
+
+def _meanings(cells: Iterable[Cell]) -> dict[str, float]:
+    """How near each entry's meaning is, from 0 for the last of the nearest to 1 for the first."""
+    nearest = {cell.id: cell.meaning for cell in cells if cell.meaning is not None}
+    low, high = min(nearest.values(), default=0.0), max(nearest.values(), default=0.0)
+    return {key: (meaning - low) / ((high - low) or 1.0) for key, meaning in nearest.items()}
+
+
+def _pool(cells: Sequence[Cell], worth: Worth) -> list[Cell]:
+    """The best by their own words, and all that came for another reason."""
+    by_words = nlargest(POOL, (cell for cell in cells if cell.mask), key=lambda cell: worth(cell.mask))
+    others = (cell for cell in cells if not cell.mask or cell.date or cell.meaning is not None)
+    return list({cell.id: cell for cell in (*by_words, *others)}.values())
+
+
+def _sessions(pool: Iterable[Cell], worth: Worth, meaning: Mapping[str, float]) -> dict[tuple[str, int], float]:
+    """How well the best of each session fits: what is asked about was talked of at length."""
+    by_words = BY_WORDS if meaning else 1.0
+    best: dict[tuple[str, int], float] = {}
+    for cell in pool:
+        fits = by_words * worth(cell.mask) / worth.most + (1 - by_words) * meaning.get(cell.id, 0.0)
+        best[cell.session] = max(best.get(cell.session, 0.0), fits)
+    return best
+
+
+def _of_words(cell: Cell, places: Mapping[tuple[str, int], Cell], worth: Worth) -> tuple[float, ...]:
+    talk, seq = cell.place
+    own = worth(cell.mask)
+    seen, found = cell.mask, []
+    for step in (-1, 1, -2):
+        near = places.get((talk, seq + step))
+        new = near.mask & ~seen if near else 0
+        found.append(worth(new) / worth.most if new else 0.0)
+        seen |= new
+    return own / worth.most, own / worth.whole, *found
+
+
+def _of_meaning(
+    cell: Cell, places: Mapping[tuple[str, int], Cell], meaning: Mapping[str, float]
+) -> tuple[float, float]:
+    talk, seq = cell.place
+    following = places.get((talk, seq + 1))
+    return meaning.get(cell.id, 0.0), meaning.get(following.id, 0.0) if following else 0.0
+
+
+@lru_cache(maxsize=4 << len(signs.ALL))
+def _of_signs(marks: int, when: bool, where: bool) -> tuple[float, ...]:
+    of = {sign: float(bool(marks & bit)) for sign, bit in SIGN.items()}
+    asks = of[signs.ASKS] or of[signs.HALF] / 2
+    return (
+        asks, when * of[signs.TIME], where * of[signs.PLACE],
+        of[signs.ME], of[signs.TIME], of[signs.NAME],
+    )  # fmt: skip
