@@ -11,9 +11,10 @@ from django.conf import settings
 from accounts.models import Workspace
 from agents import brain, loop
 from agents.brain import BrainUnavailable, Choice
-from agents.events import Compacted, ProviderChanged, Status
+from agents.events import Compacted, MemoriesRecalled, ProviderChanged, Status
 from agents.providers import abilities
 from agents.providers.base import (
+    ChatMessage,
     ChatRequest,
     ContextTooLong,
     ProviderError,
@@ -24,7 +25,8 @@ from agents.providers.base import (
     ToolDefinition,
 )
 from chat import compaction, pictures, transcript
-from chat.services import compactions, history, leases
+from chat.models import MessageRole
+from chat.services import compactions, history, leases, remembering
 from chat.services.leases import Claim
 from chat.spending import Meter
 from chat.transcript import Part
@@ -37,7 +39,7 @@ PERSISTENT = (ProviderUnauthorized, QuotaExhausted)
 SUMMARIES = 4  # at most, one after another, for one answer: a conversation that was long before any was made
 LEAST = 2_000  # characters of the past that are summarised or kept, however small the window
 
-Told = Spoken | ProviderChanged | Compacted
+Told = Spoken | ProviderChanged | Compacted | MemoriesRecalled
 
 
 class Answerer:
@@ -52,6 +54,7 @@ class Answerer:
         self._failed: set[str] = set()
         self._messages = claim.messages
         self._compacted = False
+        self._recalled: tuple[ChatMessage, ...] | None = None
 
     async def turn(self, parts: Sequence[Part], tools: tuple[ToolDefinition, ...]) -> AsyncGenerator[Told]:
         """What the model says now, after the `parts` of its answer so far; raises ProviderError or BrainUnavailable.
@@ -62,7 +65,7 @@ class Answerer:
             spoken = False
             try:
                 spec = self._spec = self._spec or await self._find()
-                async for event in self._fit(spec, parts, tools):
+                async for event in self._prepare(spec, parts, tools):
                     yield event
                 request = await pictures.told(spec, self._request(parts, tools))
                 async with aclosing(self.meter.turn(spec, request)) as events:
@@ -88,8 +91,29 @@ class Answerer:
                 yield ProviderChanged(self.provider, self.model, f"{why}; {self.provider} answers with {self.model}")
 
     def _request(self, parts: Sequence[Part], tools: tuple[ToolDefinition, ...]) -> ChatRequest:
-        messages = (*self._messages, *transcript.to_messages(parts))
+        recalled = self._recalled if self._recalled and self._spec and _may_know(self._spec) else ()
+        messages = (*self._messages[:-1], *recalled, *self._messages[-1:], *transcript.to_messages(parts))
         return ChatRequest(model=self.model, messages=messages, system=self._claim.system, tools=tools)
+
+    async def _prepare(
+        self, spec: ProviderSpec, parts: Sequence[Part], tools: tuple[ToolDefinition, ...]
+    ) -> AsyncGenerator[Told]:
+        """Recall what is remembered of the person, and make all of it fit."""
+        async for event in self._recall(spec):
+            yield event
+        async for event in self._fit(spec, parts, tools):
+            yield event
+
+    async def _recall(self, spec: ProviderSpec) -> AsyncGenerator[Told]:
+        """Look up what is remembered of the person, once, unless this provider is not to know it."""
+        claim = self._claim
+        if self._recalled is not None or not _may_know(spec) or claim.user_id is None or not claim.companion:
+            return
+        found, anew = await bridge.in_slow_thread(remembering.block, claim.run_id, claim.attempt)
+        told = ChatMessage(MessageRole.USER.value, found.text, recalled=True)
+        self._recalled = (told,) if found.text else ()
+        if found.entries and anew:
+            yield MemoriesRecalled([str(one) for one in found.entries])
 
     async def _find(self) -> ProviderSpec:
         claim = self._claim
@@ -113,7 +137,9 @@ class Answerer:
             return
         room = None
         if window := abilities.context_window(spec, self.model):
-            beside = compaction.tokens(transcript.to_messages(parts), self._claim.system, *map(repr, tools))
+            beside = compaction.tokens(
+                [*(self._recalled or ()), *transcript.to_messages(parts)], self._claim.system, *map(repr, tools)
+            )
             room = max(0, int(window * compaction.MARGIN) - beside)
         over = room is not None and compaction.tokens(self._messages) > room
         if over or self._claim.cut:
@@ -160,6 +186,11 @@ class Answerer:
         if done and past is not None:
             self._messages = (*past.messages, claim.messages[-1])
             yield Compacted(done, self.provider, self.model)
+
+
+def _may_know(spec: ProviderSpec) -> bool:
+    """Whether a provider is sent what is remembered of people."""
+    return spec.memories and spec.name not in settings.MEMORIES_WITHHELD
 
 
 def succeed(claim: Claim, failed: Collection[str], needs: Collection[str]) -> Choice | None:

@@ -9,10 +9,11 @@ class ChatConfig(AppConfig):
     name = "chat"
 
     def ready(self) -> None:
-        """Own the approvals of tool calls."""
+        """Own the approvals of tool calls, and take out of transcripts what a person had forgotten."""
         # Models must be there before these are imported.
         from approvals import kinds  # noqa: PLC0415
         from chat.countersigning import ToolCalls  # noqa: PLC0415
+        from chat.services import forgetting  # noqa: F401, PLC0415  it registers itself
         from chat.services.actions import KIND  # noqa: PLC0415
 
         kinds.register(KIND, ToolCalls())

@@ -24,7 +24,8 @@ from accounts import authentication, limits, permissions
 from accounts.models import Actor
 from accounts.services import callers, keys
 from agents.events import RunRestarted, RunStarted
-from chat.dialects.native import inbound
+from chat.dialects.native import client_tools, inbound
+from chat.dialects.native.client_tools import ResultsFrame
 from chat.dialects.native.encoder import Frame
 from chat.dialects.native.serializers import CancelFrame, MessageFrame, ResumeFrame
 from chat.eventlog import Watch, feed
@@ -137,12 +138,16 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         elif kind == "cancel":
             run = await bridge.in_thread(own_run, actor, frame, self.session.pk)
             await bridge.in_thread(runs.cancel, run, by=actor)
+        elif kind == "tool_results":
+            run = await bridge.in_thread(bring, actor, frame, self.session.pk)
+            if str(run.pk) not in self._followers:
+                self._follow(run, run.seq)
         elif kind == "resume":
             found, after = await bridge.in_thread(to_resume, self.session.pk, frame)
             if found is not None:
                 self._follow(found, after)
         else:
-            raise Invalid.field("type", "This must be message, cancel or resume.")
+            raise Invalid.field("type", "This must be message, cancel, tool_results or resume.")
 
     def _let_pass(self) -> Actor:
         """Who sends a frame: a credential that has ended ends the socket, and frames count as requests do."""
@@ -173,7 +178,9 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         encode = inbound.encoder(run)
         try:
             await self._send(after, encode.session())
-            batches = follow(str(run.pk), after=after, wait=inbound.STREAM_WAIT, watch=watch)
+            batches = follow(
+                str(run.pk), after=after, watch=watch, wait=inbound.STREAM_WAIT, wait_for_client=inbound.STREAM_WAIT
+            )
             async with contextlib.aclosing(batches):
                 async for batch in batches:
                     for seq, event in batch:
@@ -269,11 +276,22 @@ def begin(actor: Actor, session_id: UUID, frame: dict[str, Any]) -> tuple[Run, A
 
 def own_run(actor: Actor, frame: dict[str, Any], session_id: UUID) -> Run:
     """The run of this session that a cancel frame names."""
-    body = CancelFrame.read(frame)
-    run = runs.get(body["run_id"], by=actor)
+    return in_session(actor, CancelFrame.read(frame)["run_id"], session_id)
+
+
+def in_session(actor: Actor, run_id: UUID, session_id: UUID) -> Run:
+    """The caller's run, where it is of this session; raises UnknownRun."""
+    run = runs.get(run_id, by=actor)
     if run.conversation_id != session_id:
         raise runs.UnknownRun("No such run in this session.")
     return run
+
+
+def bring(actor: Actor, frame: dict[str, Any], session_id: UUID) -> Run:
+    """Store what a tool_results frame brings for a run of this session."""
+    body = ResultsFrame.read(frame)
+    in_session(actor, body["run_id"], session_id)
+    return client_tools.bring(body["run_id"], body, actor)
 
 
 def to_resume(session_id: UUID, frame: dict[str, Any]) -> tuple[Run | None, int]:

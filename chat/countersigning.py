@@ -19,6 +19,10 @@ from chat.services import actions, gate, verdicts
 from core.errors import Forbidden, Invalid
 
 SAID = 12
+CHANGED = (
+    "The tool, where it reaches or as whom was changed since this was asked, so it would not run as it was shown. "
+    "The agent is told so: have it propose the call again, and decide on that."
+)
 SAID_CHARACTERS = 4_000
 PAGE = 500
 SHOWN = ("step", "place", "tool", "state", "code", "summary")
@@ -29,6 +33,7 @@ STANDS = {
     ActionState.READY: "It runs next, unless a kill switch or the last check holds it.",
     ActionState.EXECUTING: "It runs now.",
     ActionState.DELEGATED: "Another agent works on it; what that one wants to do is asked about by itself.",
+    ActionState.AWAITED: "The client makes this call; its result is awaited.",
     ActionState.SUCCEEDED: "It ran and succeeded.",
     ActionState.FAILED: "It failed.",
     ActionState.UNKNOWN: "It may have run: nobody knows, until a manager has looked and says so.",
@@ -86,13 +91,24 @@ class ToolCalls:
         """The call as policy judges it now."""
         return _call(_action(approval))
 
+    def changed(self, approval: Approval) -> str:
+        """What is said where the tool is not of the version any more that was judged."""
+        row = Action.objects.values_list("tool", "tool_version", "workspace_id").get(pk=approval.subject_id)
+        tool, version, workspace_id = row
+        spec = registry.get(tool, workspace_id)
+        return "" if spec is not None and spec.version == version else CHANGED
+
     def calls_since(self, workspace_id: UUID, since: datetime) -> Iterator[PastCall]:
         """Every call that policy judged since then, oldest first, a page at a time."""
         members = Membership.objects.filter(workspace=workspace_id).select_related("user")
         people = {row.user_id: Person(row.user_id, row.user.email, row.role) for row in members}
         last: UUID | None = None
         while True:
-            rows = Action.objects.filter(workspace=workspace_id, created_at__gte=since).exclude(risk="")
+            rows = (
+                Action.objects.filter(workspace=workspace_id, created_at__gte=since)
+                .exclude(risk="")
+                .exclude(client=True)
+            )
             rows = rows.filter(pk__gt=last) if last else rows
             page = list(rows.select_related("workspace", "agent").order_by("pk")[:PAGE])
             for action in page:
@@ -104,6 +120,7 @@ class ToolCalls:
                     person=people.get(person_id, Person(person_id, "", "")) if person_id else None,
                     run_id=action.run_id,
                     session_id=action.conversation_id,
+                    companion_id=None,
                     autonomy=action.agent.autonomy,
                     allowed=frozenset(),
                 )

@@ -13,25 +13,24 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import uvloop
 from django.conf import settings
-from django.db import DataError, IntegrityError
 from django.db import Error as DbError
 from redis.exceptions import RedisError
 
 from approvals import delivery
 from approvals.services import approvals, policies, sealing
-from chat import bells, eventlog
+from chat import bells, committing, eventlog
 from chat.eventlog import CONTROL, SETTLED
 from chat.executor import Executor
-from chat.models import RunState
 from chat.runner import Runner, ending
-from chat.services import finishing, leases, runs
+from chat.services import client_tools, finishing, leases, ledger, runs
 from chat.services.finishing import Outcome
+from chat.upkeep import Upkeep
 from chat.writer import Writer
 from core import bridge, outbound, queue, valkey
 
@@ -50,7 +49,7 @@ class Engine:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.runners: dict[UUID, Runner] = {}
         self._draining = False
-        self._telling: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish before its end
+        self._passing: set[asyncio.Task[bool]] = set()  # a task that nobody holds may vanish before its end
         self._loop = uvloop.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
@@ -92,6 +91,7 @@ class Engine:
         self._claiming = asyncio.Lock()
         self._writer = Writer()
         self.executor = Executor(self.name, self._settled)
+        upkeep = Upkeep(self.name, lambda: bool(self.runners))
         tasks = [
             asyncio.create_task(self._for_ever(name, work))
             for name, work in {
@@ -104,6 +104,8 @@ class Engine:
                 "keep actions": self.executor.keep,
                 "seal": self._seal,
                 "deliver": self._deliver,
+                "make vectors": upkeep.embed,
+                "learn": upkeep.learn,
             }.items()
         ]
         self._started.set()
@@ -119,17 +121,21 @@ class Engine:
         """Do the work again and again; after a failure it is tried again in a moment."""
         failures = 0
         while True:
-            try:
-                await work()
-                failures = 0
-            except (DbError, RedisError, OSError) as error:
-                failures += 1
-                log.warning("worker cannot %s; trying again", name, extra={"error": str(error)})
-            except Exception:
-                failures += 1
-                log.exception("worker cannot %s; trying again", name)
+            failures = 0 if await self._try(name, work) else failures + 1
             if failures:
                 await asyncio.sleep(min(0.1 * 2**failures, 2.0))
+
+    async def _try(self, name: str, work: Callable[[], Awaitable[object]]) -> bool:
+        """Do the work; False where it failed, which is logged and stops nothing else."""
+        try:
+            await work()
+        except (DbError, RedisError, OSError) as error:
+            log.warning("worker cannot %s; trying again", name, extra={"error": str(error)})
+        except Exception:
+            log.exception("worker cannot %s; trying again", name)
+        else:
+            return True
+        return False
 
     async def _claim(self) -> None:
         """On the bell: take what is ready, up to this process's capacity.
@@ -171,6 +177,8 @@ class Engine:
         if outcome is None:
             runner.dropped()
             self._forget(runner)
+            if runner.account.spent:
+                self._in_passing("write what was used", ledger.record_deleted, [runner.account])
         else:
             self._outcomes.put_nowait((runner, outcome))
 
@@ -189,16 +197,24 @@ class Engine:
             ready.append(self._outcomes.get_nowait())
         try:
             async with self._storing:
-                stored = await bridge.in_thread(store, [outcome for _, outcome in ready])
-        except (DbError, OSError):
+                stored = await bridge.in_thread(committing.store, [outcome for _, outcome in ready])
+        except Exception:
             for item in ready:
                 self._outcomes.put_nowait(item)
             raise
         for runner, outcome in ready:
-            if outcome.run_id in stored:
-                runner.stored(outcome, stored[outcome.run_id])
-            else:
+            self._conclude(runner, stored.get(outcome.run_id))
+
+    def _conclude(self, runner: Runner, stored: committing.Stored | None) -> None:
+        """Tell how a run ended, as it was stored; where another ended it, nothing."""
+        try:
+            if stored is None:
                 runner.dropped()
+            else:
+                runner.stored(*stored)
+        except Exception:
+            log.exception("the end of a run could not be told", extra={"run_id": str(runner.claim.run_id)})
+        finally:
             self._forget(runner)
 
     async def _checkpoint(self) -> None:
@@ -208,12 +224,14 @@ class Engine:
             points = [runner.checkpoint() for runner in self.runners.values()]
             if not points:
                 return
-            held = await bridge.in_thread(leases.checkpoint, points)
+            held, spoilt = await bridge.in_thread(committing.keep, points)
         for point in points:
             runner = self.runners.get(point.run_id)
             if runner is None or runner.claim.attempt != point.attempt:
                 continue
-            if point.run_id not in held:
+            if point.run_id in spoilt:
+                runner.fail()
+            elif point.run_id not in held:
                 runner.abandon()
             elif held[point.run_id]:
                 runner.stop()
@@ -222,6 +240,23 @@ class Engine:
         """Every few seconds: what no bell told of, what a dead worker left, and what died too often."""
         await asyncio.sleep(settings.RUN_SWEEP_SECONDS * random.uniform(0.75, 1.25))
         self._bell.set()
+        parts: dict[str, Callable[[], Awaitable[object]]] = {
+            "take what lapsed": self._take_lapsed,
+            "bury": self._bury,
+            "stop what nobody asks for": partial(bridge.in_thread, runs.stop_below),
+            "sweep actions": self.executor.sweep,
+            "escalate": partial(bridge.in_thread, approvals.escalate_due),
+            "expire": partial(bridge.in_thread, approvals.expire_due),
+            "give clients up": partial(bridge.in_thread, client_tools.expire_due),
+            "judge anew": partial(bridge.in_thread, policies.rejudge_ended, within=ENDED_LATELY),
+        }
+        for name, part in parts.items():
+            if not self._draining:
+                await self._try(name, part)
+        self._post.set()
+
+    async def _take_lapsed(self) -> None:
+        """Take what a dead worker left, as far as there is room."""
         room = settings.RUN_CAPACITY - self._working()
         async with self._claiming:
             if self._draining or room <= 0:
@@ -230,11 +265,6 @@ class Engine:
             self._take(
                 await bridge.in_thread(leases.claim, self.name, limit=limit, held=held, sated=sated, lapsed=True)
             )
-        await self._bury()
-        await bridge.in_thread(runs.stop_below)
-        await self.executor.sweep()
-        await bridge.in_thread(sweep_approvals)
-        self._post.set()
 
     def _settled(self, run_id: UUID) -> None:
         """An action came to its end: its run, here or elsewhere, may go on."""
@@ -242,9 +272,13 @@ class Engine:
         if runner is not None:
             runner.heard()
         else:
-            telling = self._loop.create_task(bridge.in_thread(eventlog.tell_settled, run_id))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+            self._in_passing("tell of an action", eventlog.tell_settled, run_id)
+
+    def _in_passing(self, name: str, work: Callable[..., None], *args: object) -> None:
+        """Have a thread do the work, which nobody waits for."""
+        doing = self._loop.create_task(self._try(name, partial(bridge.in_thread, work, *args)))
+        self._passing.add(doing)
+        doing.add_done_callback(self._passing.discard)
 
     async def _seal(self) -> None:
         """Chain what was written to the audit log."""
@@ -263,13 +297,12 @@ class Engine:
         if not dead:
             return
         async with self._storing:
-            stored = await bridge.in_thread(store, dead, lapsed=True)
-        for outcome in dead:
-            if outcome.run_id in stored:
-                grave = self._writer.open(outcome.run_id, outcome.conversation_id, outcome.attempt, outcome.seq - 1)
-                self._writer.close(grave)
-                for event in ending(outcome, None):
-                    grave.append(event)
+            stored = await bridge.in_thread(committing.store, dead, lapsed=True)
+        for outcome, _ in stored.values():
+            grave = self._writer.open(outcome.run_id, outcome.conversation_id, outcome.attempt, outcome.seq - 1)
+            self._writer.close(grave)
+            for event in ending(outcome, None):
+                grave.append(event)
 
     async def _listen(self) -> None:
         """Hear at once that a run is to stop."""
@@ -292,7 +325,7 @@ class Engine:
         acting = asyncio.create_task(self.executor.drain(seconds))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), seconds if self.runners else 0.01)
-        left = [(runner.claim.run_id, runner.claim.attempt) for runner in self.runners.values()]
+        left = [(runner.claim.run_id, runner.claim.attempt, runner.account.spent) for runner in self.runners.values()]
         for runner in list(self.runners.values()):
             runner.abandon()
         if left:
@@ -305,34 +338,6 @@ def answer_bell(worker: str, limit: int, sated: list[UUID]) -> list[leases.Claim
     """Claim what is ready; the bell is answered before, so that what is committed meanwhile rings anew."""
     queue.answered(bells.RUNS)
     return leases.claim(worker, limit=limit, sated=sated)
-
-
-def sweep_approvals() -> None:
-    """What time does to requests: some go on to others, some end."""
-    approvals.escalate_due()
-    approvals.expire_due()
-    policies.rejudge_ended(within=ENDED_LATELY)
-
-
-def store(outcomes: list[Outcome], *, lapsed: bool = False) -> dict[UUID, datetime | None]:
-    """Store outcomes together; one that cannot be stored spoils no other, and its run ends as failed."""
-    try:
-        return finishing.finish(outcomes, lapsed=lapsed)
-    except (DataError, IntegrityError, ValueError):
-        if len(outcomes) > 1:
-            return {run_id: at for outcome in outcomes for run_id, at in store([outcome], lapsed=lapsed).items()}
-        log.exception("an answer could not be stored", extra={"run_id": str(outcomes[0].run_id)})
-    broken = replace(
-        outcomes[0],
-        state=RunState.FAILED,
-        parts=[],
-        usage=None,
-        spender=None,
-        error_code="internal_error",
-        error_message="The answer could not be stored by a fault of ours.",
-    )
-    finishing.finish([broken], lapsed=lapsed)
-    return {}
 
 
 _engine: Engine | None = None

@@ -73,13 +73,12 @@ def key(run_id: str) -> str:
 MESSAGE_BYTES = 262_144  # about what one script call writes and one message of the feed holds
 
 
-def calls(batches: Sequence[Batch]) -> Iterator[tuple[list[str], list[str | int | bytes]]]:
-    """The keys and arguments of the `APPEND` calls that write these batches, none much over MESSAGE_BYTES."""
+def calls(batches: Sequence[tuple[Batch, bytes]]) -> Iterator[tuple[list[str], list[str | int | bytes]]]:
+    """The keys and arguments of the `APPEND` calls that write encoded batches, none much over MESSAGE_BYTES."""
     keys: list[str] = []
     args: list[str | int | bytes] = []
     size = 0
-    for batch in batches:
-        encoded = encode(batch)
+    for batch, encoded in batches:
         if keys and size + len(encoded) > MESSAGE_BYTES:
             yield keys, args
             keys, size = [], 0
@@ -96,7 +95,7 @@ def calls(batches: Sequence[Batch]) -> Iterator[tuple[list[str], list[str | int 
 
 def append(batch: Batch) -> None:
     """Append from a synchronous door; raises RedisError where Valkey is down. Workers use `chat.writer`."""
-    for keys, args in calls([batch]):
+    for keys, args in calls([(batch, encode(batch))]):
         valkey.client().eval(APPEND, len(keys), *keys, *args)
 
 
@@ -110,6 +109,11 @@ def tell_cancelled(run: Run, *, seq: int, by: str) -> None:
 def ask_to_stop(run_id: UUID) -> None:
     """Tell the workers at once; should nobody hear it, the next checkpoint reads it from the row."""
     valkey.client().publish(CONTROL, str(run_id))
+
+
+def drop(run_id: UUID) -> None:
+    """Let go of a run's log: whoever reads it anew is given what the database has."""
+    valkey.client().delete(key(str(run_id)))
 
 
 def tell_settled(run_id: UUID) -> None:

@@ -30,7 +30,7 @@ from agents.events import (
     Snapshot,
 )
 from chat.eventlog import Batch, Watch, decode, feed, key
-from chat.models import ENDED, RunState
+from chat.models import ENDED, WAITING, RunState
 from chat.services import standings
 from core import bridge, valkey
 
@@ -85,16 +85,17 @@ class Place:
 
 
 class Patience:
-    """How long a reader of a run that waits for people stays: a pure object.
+    """How long a reader of a run that waits for people, or for its client, stays: a pure object.
 
     What says that the run waits ends the stream, and so is held back until then; it is dropped when the run goes on.
     With no seconds at all it is told at once, each time that it is found to be so, and ends nothing.
     """
 
-    __slots__ = ("_seconds", "until", "waits")
+    __slots__ = ("_for_client", "_seconds", "until", "waits")
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, for_client: float = 0) -> None:
         self._seconds = seconds
+        self._for_client = for_client
         self.waits: RunWaiting | None = None
         self.until = math.inf
 
@@ -104,7 +105,8 @@ class Patience:
             return news
         for _, event in news:
             if isinstance(event, RunWaiting):
-                self.until = now + self._seconds if self.waits is None else self.until
+                if self.waits is None or bool(self.waits.calls) != bool(event.calls):
+                    self.until = now + (self._for_client if event.calls else self._seconds)
                 self.waits = event
             elif not isinstance(event, ApprovalRequested | ApprovalDecided):
                 self.waits, self.until = None, math.inf
@@ -112,13 +114,19 @@ class Patience:
 
 
 async def follow(
-    run_id: str, *, after: int = 0, watch: Watch | None = None, idle: float | None = None, wait: float | None = 0
+    run_id: str,
+    *,
+    after: int = 0,
+    watch: Watch | None = None,
+    idle: float | None = None,
+    wait: float | None = 0,
+    wait_for_client: float = 0,
 ) -> AsyncGenerator[list[Numbered]]:
     """The run's events after the number `after`, replayed and then live, up to the one that ends the stream.
 
     An empty list comes after each `idle` seconds of silence. A `watch` taken before the run was committed saves the
     replay. Where the run waits for approval the stream goes on for up to `wait` seconds and ends by saying so; where
-    `wait` is None it says so and goes on.
+    `wait` is None it says so and goes on. It waits `wait_for_client` seconds for calls that its client makes.
     """
     feed.start()
     watched = watch or feed.watch(run_id)
@@ -126,7 +134,7 @@ async def follow(
         watched.missed = True
     place = Place(after)
     idle = idle or settings.KEEP_ALIVE_SECONDS
-    patience = Patience(wait)
+    patience = Patience(wait, wait_for_client)
     spoke, silence = time.monotonic(), SILENCE
     check = spoke + silence
     try:
@@ -216,10 +224,12 @@ def _from_database(stands: standings.Standing | None, place: Place, *, waits: bo
             news.append((covered, started))
         news.append((covered, Snapshot(stands.attempt, stands.text, stands.reasoning)))
         place.last, place.missing = covered, False
+        news += [(covered, call.event) for call in stands.called]
         news += [(covered, asked.event) for asked in stands.waits_for]
-    if stands.state == RunState.WAITING_APPROVAL and not waits:
+    if stands.state in WAITING and not waits:
         asked_for = [str(asked.approval_id) for asked in stands.waits_for]
-        news.append((place.last, RunWaiting(asked_for, stands.text, stands.provider, stands.model)))
+        calls = [one.told for one in stands.called]
+        news.append((place.last, RunWaiting(asked_for, stands.text, stands.provider, stands.model, calls)))
     if ended:
         place.missing = False
         news.append((stands.seq, _terminal(stands)))

@@ -6,7 +6,7 @@ This is the one place that knows loop, log and transcript together.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import Error as DbError
 
 from agents.events import (
+    LENGTH,
     ApprovalRequested,
     Event,
     MessageCompleted,
@@ -36,12 +37,14 @@ from agents.events import (
 )
 from agents.providers.base import Kept, ToolCall, ToolDefinition
 from agents.tools import registry
-from chat import limits, transcript
+from chat import committing, limits, transcript
 from chat.answering import Answerer
 from chat.models import Action, ActionState, RunState
 from chat.services import actions, families, proposing, standings
+from chat.services.actions import Asked, Called
 from chat.services.finishing import Outcome
 from chat.services.leases import Checkpoint, Claim
+from chat.services.ledger import Account
 from chat.services.proposing import Step
 from chat.teamwork import Teamwork
 from chat.writer import RunLog, Writer
@@ -61,17 +64,20 @@ class Runner:
     def __init__(self, claim: Claim, writer: Writer, on_ready: Callable[[], None]) -> None:
         self.claim = claim
         self.log: RunLog = writer.open(claim.run_id, claim.conversation_id, claim.attempt, claim.seq)
-        self.log.fenced = self.abandon
+        self.log.fenced, self.log.spoilt = self.abandon, self.fail
         self._writer = writer
         self._answerer = Answerer(claim)
         self._task: asyncio.Task[None] | None = None
         self._usage = Usage(**claim.usage) if claim.usage else None
         self._steps = claim.steps
+        self._theirs = set[str]()  # the tools whose calls the client makes
         self._heard = asyncio.Event()
         self._deadline = asyncio.get_running_loop().time() + settings.RUN_WALL_SECONDS
         self.on_ready = on_ready
         self._stopping = claim.cancelled
         self._abandoned = False
+        self._spoilt = False
+        self._cut = False
         self._begun = False
         self.listens = claim.team is not None  # to others that work for it: it takes no place from them
 
@@ -93,6 +99,16 @@ class Runner:
         self._abandoned = True
         self._interrupt()
 
+    def fail(self) -> None:
+        """Something that it said can be neither told nor stored: it ends as failed."""
+        self._spoilt = True
+        self._interrupt()
+
+    @property
+    def account(self) -> Account:
+        """On whose account the run is, and what it used so far."""
+        return self._answerer.meter.account
+
     def _interrupt(self) -> None:
         # A task cancelled before its first step never runs at all; `_answer` looks at the flags instead.
         if self._task is not None and self._begun:
@@ -100,26 +116,28 @@ class Runner:
 
     def checkpoint(self) -> Checkpoint:
         """The answer so far."""
-        return Checkpoint(self.claim.run_id, self.claim.attempt, self.log.seq, self.log.draft())
+        claim, spent = self.claim, self._answerer.meter.spent
+        return Checkpoint(claim.run_id, claim.attempt, self.log.seq, self.log.draft(), spent)
 
     async def _run(self, done: Callable[["Runner", Outcome | None], None]) -> None:
         self._begun = True
         try:
             outcome = await self._answer()
         except asyncio.CancelledError:
-            outcome = None if self._abandoned else self._outcome(RunState.CANCELLED)
-        except DbError as error:
-            # Whoever takes the lapsed lease goes on from the last step that was stored, or begins anew.
-            log.warning(
-                "a run was let go because the database does not answer",
-                extra={"run_id": str(self.claim.run_id), "error": str(error)},
-            )
-            outcome = None
+            outcome = None if self._abandoned else self._stopped()
         except DomainError as error:
             outcome = self._outcome(RunState.FAILED, error.code, error.detail)
-        except Exception:
-            log.exception("a run broke", extra={"run_id": str(self.claim.run_id)})
-            outcome = self._outcome(RunState.FAILED, "internal_error", "The answer broke off by a fault of ours.")
+        except Exception as error:
+            told: dict[str, object] = {"run_id": str(self.claim.run_id)}
+            if isinstance(error, DbError) and not committing.at_fault(error):
+                # Whoever takes the lapsed lease goes on from the last step that was stored, or begins anew.
+                log.warning(
+                    "a run was let go because the database does not answer", extra={**told, "error": str(error)}
+                )
+                outcome = None
+            else:
+                log.exception("a run broke", extra=told)
+                outcome = self._outcome(RunState.FAILED, "internal_error", "The answer broke off by a fault of ours.")
         done(self, outcome)
 
     async def _answer(self) -> Outcome | None:
@@ -132,6 +150,9 @@ class Runner:
         if claim.team is not None:
             return await self._answer_as_team()
         tools = await bridge.in_slow_thread(registry.offered, claim.workspace_id, claim.tools) if claim.tools else ()
+        ours = {one.name for one in tools}
+        theirs = tuple(one for one in claim.client_tools if one.name not in ours)
+        self._theirs, tools = {one.name for one in theirs}, (*tools, *theirs)
         open_calls = transcript.open_calls(claim.parts)
         if open_calls and not await self._take_results(open_calls):
             return None
@@ -156,9 +177,10 @@ class Runner:
         """What this run took, with all the others of which it is one."""
         claim = self.claim
         if claim.root_id is None and ASK_AGENT not in claim.tools:
-            return self._usage
+            return self._answerer.meter.taken
         others = await bridge.in_thread(families.taken, claim.root_id or claim.run_id, but=claim.run_id)
-        return added(self._usage, others) if others else self._usage
+        mine = self._answerer.meter.taken
+        return added(mine, others) if others else mine
 
     def _open(self) -> None:
         """Say that the run begins, begins anew, or goes on where it waited."""
@@ -176,6 +198,7 @@ class Runner:
 
     async def _turn(self, tools: tuple[ToolDefinition, ...]) -> list[ToolCall]:
         """Let the model speak once; gives the calls it asks for, with ids of ours, the same in every attempt."""
+        self._cut = False
         calls: list[ToolCall] = []
         kept: Kept | None = None
         async with aclosing(self._answerer.turn(self.log.draft(), tools)) as events:
@@ -188,6 +211,9 @@ class Runner:
                     case Usage():
                         self._usage = added(self._usage, event)
                         self.log.append(self._usage)
+                    case Status(code=code):
+                        self._cut = self._cut or code == LENGTH
+                        self.log.append(event)
                     case _:
                         self.log.append(event)
         return calls
@@ -198,12 +224,16 @@ class Runner:
         part = {"type": "tool_call", "call_id": call_id, "name": call.name, "arguments": arguments}
         if kept:
             part["kept"] = msgspec.structs.asdict(kept)
-        self.log.tell(ToolProposed(call_id, call.name, arguments), part)
+        if call.name in self._theirs:
+            self.log.note(part)  # told when it is stored: an answer that came before would find no call
+        else:
+            self.log.tell(ToolProposed(call_id, call.name, arguments), part)
         return ToolCall(call_id, call.name, call.arguments, call.raw)
 
     async def _act(self, calls: list[ToolCall]) -> bool:
         """Put the calls through the gate; False where the run waits for people now, or is nobody's to answer here."""
         self.log.settle()
+        late = [call for call in calls if call.name in self._theirs]
         step = Step(
             run_id=self.claim.run_id,
             attempt=self.claim.attempt,
@@ -212,15 +242,23 @@ class Runner:
             parts=self.log.draft(),
             usage=usage_json(self._usage),
             calls=calls,
+            late=len(late),
+            spent=self._answerer.meter.spent,
         )
         waiting = await self._undisturbed(bridge.in_slow_thread(proposing.propose, step))
         if waiting is None:
             return False
         self._steps += 1
+        awaited = [one for one in waiting if isinstance(one, Called)]
+        if not waiting:
+            self.log.go_on()
+        for call in late:
+            client = any(one.call_id == call.call_id for one in awaited)
+            self.log.append(ToolProposed(call.call_id, call.name, call.arguments or {}, client=client))
         if waiting:
-            self._tell_waiting([one.event for one in waiting])
+            self.on_ready()
+            self._tell_waiting([one.event for one in waiting if isinstance(one, Asked)], awaited)
             return False
-        self.log.go_on()
         self.on_ready()
         return await self._take_results([call.call_id for call in calls])
 
@@ -279,11 +317,12 @@ class Runner:
         self._tell_waiting([one.event for one in held])
         return True
 
-    def _tell_waiting(self, events: list[ApprovalRequested]) -> None:
+    def _tell_waiting(self, events: Sequence[ApprovalRequested], awaited: Sequence[Called] = ()) -> None:
         for event in events:
             self.log.append(event)
         text, who = transcript.text(self.log.draft()), self._answerer
-        self.log.append(RunWaiting([event.approval_id for event in events], text, who.provider, who.model))
+        approvals, calls = [event.approval_id for event in events], [one.told for one in awaited]
+        self.log.append(RunWaiting(approvals, text, who.provider, who.model, calls))
 
     async def _undisturbed(self, work: Awaitable[T]) -> T:
         """The work's result: what is stored by it is told, whoever wants the run stopped meanwhile."""
@@ -292,8 +331,14 @@ class Runner:
             return await work
         finally:
             self._begun = True
-            if self._stopping:
+            if self._stopping or self._spoilt:
                 self._interrupt()
+
+    def _stopped(self) -> Outcome:
+        """How it ends where it was interrupted."""
+        if self._spoilt:
+            return self._outcome(RunState.FAILED, "internal_error", committing.UNSTORABLE)
+        return self._outcome(RunState.CANCELLED)
 
     def _outcome(self, state: RunState, code: str = "", message: str = "") -> Outcome:
         """What is to be stored; from here on nothing more is said but the ending."""
@@ -311,7 +356,8 @@ class Runner:
             provider=self._answerer.provider,
             model=self._answerer.model,
             usage=usage_json(self._usage),
-            spender=self._answerer.meter.spender,
+            account=self.account,
+            cut=self._cut,
             error_code=code,
             error_message=message,
         )

@@ -7,64 +7,83 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from uuid import UUID
 
 from django.conf import settings
+from msgspec import structs
 
 from accounts.services import budgets, holds
 from accounts.services.budgets import Limit
 from accounts.services.holds import Amount, Hold
 from agents import loop
-from agents.events import ReasoningDelta, TextDelta, Usage, added
-from agents.providers import prices
+from agents.events import LENGTH, ReasoningDelta, Status, TextDelta, Usage, added
+from agents.providers import abilities, prices, profiles
 from agents.providers.base import ChatRequest, ProviderError, ProviderSpec, Spoken, ToolCall
 from chat import compaction
+from chat.services import ledger
 from chat.services.leases import Claim
-from chat.services.ledger import Spender, believed, believed_usd
+from chat.services.ledger import Account, Spent, believed, believed_usd
 from core import bridge
 
 GRACE_SECONDS = 60.0  # a hold outlives the longest run by so much
+LEAST_ANSWER = 256  # tokens that are left for an answer where the question, as it is estimated, fills the window
 
 _releasing: set[asyncio.Future[None]] = set()  # a task that nobody holds may vanish before its end
 
 
 class Meter:
-    """Asks models for one attempt at a run, and counts what that takes."""
+    """Asks models for one attempt at a run, and counts what that takes, with what attempts before it took."""
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
-        self._own_key = False
-        self._estimated: Usage | None = None
+        self._spent = claim.spent
+        self._call: Call | None = None
 
     @property
-    def spender(self) -> Spender | None:
-        """On whose account it was, and what of it no provider told; None of a team, whose members have their own."""
+    def spent(self) -> tuple[Spent, ...]:
+        """What was used so far by provider, model and key, with the call under way as far as it went."""
+        now = self._call.spent() if self._call else None
+        return self._spent if now is None else ledger.summed([*self._spent, now])
+
+    @property
+    def taken(self) -> Usage | None:
+        """All of it together, whoever answered."""
+        return ledger.total(self.spent)
+
+    @property
+    def account(self) -> Account:
+        """On whose account it is, and what was used so far."""
         claim = self._claim
-        if claim.team is not None:
-            return None
-        return Spender(claim.user_id, claim.agent_id, self._own_key, self._estimated)
+        return Account(
+            workspace_id=claim.workspace_id,
+            session_id=claim.conversation_id,
+            run_id=claim.run_id,
+            user_id=claim.user_id,
+            agent_id=claim.agent_id,
+            spent=self.spent,
+        )
 
     async def turn(self, spec: ProviderSpec, request: ChatRequest) -> AsyncGenerator[Spoken]:
-        """As `loop.turn`; raises BudgetExceeded too, before anything is asked."""
-        self._own_key = spec.own_key
-        hold = await self._hold(spec, request)
-        call = Call(spec, request)
+        """As `loop.turn`, with an answer no longer than what is held for it; raises BudgetExceeded too, at first."""
+        held = await self._hold(spec, request)
+        if held is not None:
+            request = structs.replace(request, most_tokens=held.answer)
+        call = self._call = Call(spec, request)
         try:
             async with aclosing(loop.turn(spec, request)) as events:
                 async for event in events:
                     call.hear(event)
-                    yield event
+                    yield held.explained(event) if held is not None and isinstance(event, Status) else event
         except ProviderError:
             call.failed = True
             raise
         finally:
-            if estimated := call.estimated():
-                self._estimated = added(self._estimated, estimated)
-            if hold is not None:
-                await _finally(partial(holds.settle, hold, call.amount(estimated)))
+            self._spent, self._call = self.spent, None
+            if held is not None:
+                await _finally(partial(holds.settle, held.hold, call.amount()))
 
-    async def _hold(self, spec: ProviderSpec, request: ChatRequest) -> Hold | None:
+    async def _hold(self, spec: ProviderSpec, request: ChatRequest) -> "Held | None":
         """What is held back for the call, None where it falls under no budget; raises BudgetExceeded."""
         claim = self._claim
         limits = partial(budgets.applying, claim.workspace_id, user_id=claim.user_id, agent_id=claim.agent_id)
@@ -78,6 +97,20 @@ class Meter:
         except asyncio.CancelledError:
             asking.add_done_callback(_let_go)
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held back for a call, and how many tokens its answer may have for that."""
+
+    hold: Hold
+    answer: int
+
+    def explained(self, told: Status) -> Status:
+        """What is told, with the reason where the answer was cut for its length."""
+        if told.code != LENGTH:
+            return told
+        return structs.replace(told, label=f"{told.label}; a budget lets an answer have {self.answer:,} tokens")
 
 
 @dataclass
@@ -108,21 +141,42 @@ class Call:
         if self.usage is not None or (self.failed and not self.characters):
             return None
         answer = -(-self.characters // compaction.BYTES_PER_TOKEN)
-        return _priced(self.spec, self.request.model, asked(self.request), answer)
+        return _priced(self.spec, self.request.model, self._asked, answer)
 
-    def amount(self, estimated: Usage | None) -> Amount:
-        """What the call takes from budgets."""
-        used = self.usage or estimated or Usage(cost_usd=0.0)
-        return _amount(self.spec, used)
+    def spent(self) -> Spent | None:
+        """What it came to so far, for the ledger."""
+        used = self.usage or self.estimated()
+        if used is None:
+            return None
+        spec = self.spec
+        return ledger.spent_by(spec.name, self.request.model, spec.own_key, used, estimated=self.usage is None)
+
+    def amount(self) -> Amount:
+        """What it takes from budgets."""
+        return _amount(self.spec, self.usage or self.estimated() or Usage(cost_usd=0.0))
+
+    @cached_property
+    def _asked(self) -> int:
+        return asked(self.request)
 
 
 def reserve(
     workspace_id: UUID, run_id: UUID, limits: Sequence[Limit], spec: ProviderSpec, request: ChatRequest
-) -> Hold:
-    """Hold back what the call may come to: the request, and as long an answer as the settings reckon with."""
-    most = _priced(spec, request.model, asked(request), settings.BUDGET_ANSWER_TOKENS)
+) -> Held:
+    """Hold back what the call may come to: the request, and an answer as long as it may be."""
+    given = asked(request)
+    answer = longest(spec, request.model, given)
+    most = _amount(spec, _priced(spec, request.model, given, answer))
     seconds = settings.RUN_WALL_SECONDS + GRACE_SECONDS
-    return holds.reserve(limits, workspace_id=workspace_id, run_id=run_id, most=_amount(spec, most), seconds=seconds)
+    hold = holds.reserve(limits, workspace_id=workspace_id, run_id=run_id, most=most, seconds=seconds)
+    return Held(hold, answer)
+
+
+def longest(spec: ProviderSpec, model: str, given: int) -> int:
+    """Tokens that an answer may have, thoughts among them: what the settings allow and the model can say at all."""
+    most = min(settings.BUDGET_ANSWER_TOKENS, profiles.profile(model).most_tokens or settings.BUDGET_ANSWER_TOKENS)
+    window = abilities.context_window(spec, model)
+    return min(most, max(LEAST_ANSWER, window - given)) if window else most
 
 
 def asked(request: ChatRequest) -> int:
@@ -141,10 +195,10 @@ def _amount(spec: ProviderSpec, usage: Usage) -> Amount:
     return Amount(believed(usage.input_tokens) + believed(usage.output_tokens), cost)
 
 
-def _let_go(asking: "asyncio.Future[Hold]") -> None:
+def _let_go(asking: "asyncio.Future[Held]") -> None:
     """Settle a hold that came when nobody waited for it any more."""
     if not asking.cancelled() and asking.exception() is None:
-        settling = asyncio.ensure_future(bridge.in_thread(holds.settle, asking.result(), Amount(0)))
+        settling = asyncio.ensure_future(bridge.in_thread(holds.settle, asking.result().hold, Amount(0)))
         _releasing.add(settling)
         settling.add_done_callback(_releasing.discard)
 

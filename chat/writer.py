@@ -8,7 +8,7 @@ nobody can tell how much of its log survived.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from agents.events import Event, ReasoningDelta, Snapshot, TextDelta
 from chat import transcript
-from chat.eventlog import APPEND, Batch, calls
+from chat.eventlog import APPEND, Batch, calls, encode
 from core import valkey
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class RunLog:
         "attempt",
         "settled",
         "fenced",
+        "spoilt",
         "lost",
         "parts",
         "seq",
@@ -61,6 +62,7 @@ class RunLog:
         self.lost = False
         self.settled = False
         self.fenced: Callable[[], None] | None = None
+        self.spoilt: Callable[[], None] | None = None
 
     def append(self, event: Event) -> None:
         """Put an event behind those that wait; a delta joins the delta before it."""
@@ -98,6 +100,11 @@ class RunLog:
         self.append(event)
         self._told.append((event, part))
 
+    def note(self, part: dict[str, Any]) -> None:
+        """Let this part stand in the answer, of which those who watch are told later."""
+        self._send()
+        self.parts.append(part)
+
     def settle(self) -> None:
         """Number all that waits and send it on, so that `draft` is the whole answer and `seq` its end.
 
@@ -105,6 +112,9 @@ class RunLog:
         the database.
         """
         self.settled = True
+        self._send()
+
+    def _send(self) -> None:
         for batch in self.take():
             self._writer.send(self, batch)
 
@@ -216,7 +226,12 @@ class Writer:
                 timer.cancel()
             due = loop.time() >= flushed + self.window
             flushed = loop.time() if due else flushed
-            if await self._flush(everything=due):
+            try:
+                appended = await self._flush(everything=due)
+            except Exception:
+                log.exception("events could not be appended")
+                appended = self._lose(())
+            if appended:
                 failures = 0
             else:
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
@@ -234,13 +249,13 @@ class Writer:
         if not self._dirty:
             self._some.clear()
         outbox, self._outbox = self._outbox, []
-        taken = outbox + [(run, batch) for run in dirty for batch in run.take()]
+        taken = list(_encoded([*outbox, *((run, batch) for run in dirty for batch in run.take())]))
         if not taken:
             return True
         results: list[int] | None = None
         written: list[int] = []
         try:
-            for keys, args in calls([batch for _, batch in taken]):
+            for keys, args in calls([(batch, encoded) for _, batch, encoded in taken]):
                 written += await self._script(keys=keys, args=args)
             results = written
         except ResponseError:
@@ -248,14 +263,29 @@ class Writer:
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("events could not be appended; they are kept", extra={"error": str(error)})
         if results is None:
-            for run in {*self._runs, *dirty}:
-                run.lost = True
-                self.wants(run, at_once=True)
-            return False
-        for (run, _), appended in zip(taken, results, strict=True):
+            return self._lose(dirty)
+        for (run, _, _), appended in zip(taken, results, strict=True):
             if not appended and run.fenced is not None:
                 run.fenced()
         return True
+
+    def _lose(self, dirty: Collection[RunLog]) -> bool:
+        """Let all runs tell their texts again; False, always."""
+        for run in {*self._runs, *dirty}:
+            run.lost = True
+            self.wants(run, at_once=True)
+        return False
+
+
+def _encoded(batches: Sequence[tuple[RunLog, Batch]]) -> Iterator[tuple[RunLog, Batch, bytes]]:
+    """The batches as they are written; one that cannot be is left out, and its run told."""
+    for run, batch in batches:
+        try:
+            yield run, batch, encode(batch)
+        except Exception:  # whatever is wrong with one: it must not silence the others
+            log.exception("an event could not be encoded", extra={"run_id": batch.run_id})
+            if run.spoilt is not None:
+                run.spoilt()
 
 
 def _read(part: dict[str, Any]) -> dict[str, Any]:

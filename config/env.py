@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Collection
 from ipaddress import ip_network
 
 from django.core.exceptions import ImproperlyConfigured
@@ -29,6 +30,14 @@ def flag(name: str, default: bool = False) -> bool:
     if value.strip().lower() in FALSE:
         return False
     raise ImproperlyConfigured(f"{name} must be one of 1, 0, true, false, yes, no, on, off; it is {value!r}")
+
+
+def choice(name: str, default: str, known: Collection[str]) -> str:
+    """One of the known words; raises where the text is another."""
+    value = text(name, default)
+    if value not in known:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(sorted(known))}; it is {value!r}")
+    return value
 
 
 def integer(name: str, default: int, *, low: int = 0, high: int = 2**31) -> int:
@@ -73,6 +82,17 @@ def endpoints(name: str, *, port: int) -> tuple[Endpoint, ...]:
 def places(name: str) -> tuple[Place, ...]:
     """A comma-separated list of networks such as 10.0.0.0/8 and of `host:port`, none by default; raises as above."""
     return tuple(_network(part) or _endpoint(name, part) for part in listing(name, []))
+
+
+def weights(name: str, default: dict[str, float]) -> dict[str, float]:
+    """The default with what a JSON object such as {"session": 0.5} says instead; raises for names it does not have."""
+    try:
+        found = {str(key): float(value) for key, value in json.loads(text(name, "{}")).items()}
+    except (ValueError, TypeError, AttributeError):
+        raise ImproperlyConfigured(f"{name} must be JSON: names and numbers") from None
+    if unknown := sorted({*found} - {*default}):
+        raise ImproperlyConfigured(f"{name} has {', '.join(unknown)}; it may have {', '.join(default)}")
+    return {**default, **found}
 
 
 def programs(name: str) -> dict[str, dict[str, list[str]]]:

@@ -7,7 +7,7 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from config import env
+from config import bucket, env
 from config.dashboard import UNFOLD as UNFOLD
 from core import logs
 
@@ -133,17 +133,14 @@ WHITENOISE_USE_FINDERS = False
 ATTACHMENTS_DIR = Path(env.text("ATTACHMENTS_DIR", str(DATA_DIR / "attachments"))).resolve()
 ATTACHMENTS_S3_BUCKET = env.text("ATTACHMENTS_S3_BUCKET")
 _folder = {"location": ATTACHMENTS_DIR, "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
-_bucket = {
-    "bucket_name": ATTACHMENTS_S3_BUCKET,
-    "endpoint_url": env.text("ATTACHMENTS_S3_ENDPOINT") or None,
-    "region_name": env.text("ATTACHMENTS_S3_REGION") or None,
-    "file_overwrite": False,
-}
+_where = {"endpoint": env.text("ATTACHMENTS_S3_ENDPOINT"), "region": env.text("ATTACHMENTS_S3_REGION")}
 STORAGES["attachments"] = (
-    {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _bucket}
+    bucket.storage(ATTACHMENTS_S3_BUCKET, **_where)
     if ATTACHMENTS_S3_BUCKET
     else {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": _folder}
 )
+# How long the address of an image in a message opens without a key.
+ATTACHMENT_URL_SECONDS = env.seconds("ATTACHMENT_URL_SECONDS", 900.0, low=1)
 
 # Limits of the wire contract. Bodies over their cap are refused with 413 before they are parsed.
 BODY_LIMIT = 1_000_000
@@ -198,6 +195,7 @@ SPECTACULAR_SETTINGS = {
         "DecisionEnum": "approvals.models.Decision",
         "AgentKindEnum": "agents.models.AgentKind",
         "AgentStatusEnum": "agents.api.serializers.STATUSES",
+        "LayerEnum": "companions.models.Layer",
         "ChatModeEnum": "agents.models.ChatMode",
         "AnswerStatusEnum": "chat.dialects.native.serializers.ANSWER_STATUS",
     },
@@ -261,6 +259,7 @@ RUN_MAX_NESTED = env.integer("RUN_MAX_NESTED", 40, low=1)  # runs within one run
 ACTION_LEASE_SECONDS = env.seconds("ACTION_LEASE_SECONDS", 8.0, low=1)
 ACTION_MAX_ATTEMPTS = env.integer("ACTION_MAX_ATTEMPTS", 5, low=1)
 ACTION_CAPACITY = env.integer("ACTION_CAPACITY", 50, low=1)  # actions a worker process runs at once
+CLIENT_TOOL_SECONDS = env.seconds("CLIENT_TOOL_SECONDS", 3600.0, low=1)  # that a client has for a call of its own
 TOOL_THREADS = env.integer("TOOL_THREADS", 8, low=1, high=256)  # of them those whose tools are not asynchronous
 AUDIT_SEAL_SECONDS = env.seconds("AUDIT_SEAL_SECONDS", 0.5, low=0.05)  # how often the audit log's chain is continued
 AUDIT_SIGNING_KEY = env.text("AUDIT_SIGNING_KEY")  # empty: made once and kept in DATA_DIR/audit_key
@@ -323,6 +322,31 @@ OLLAMA_CONTEXT_LENGTH = env.integer("OLLAMA_CONTEXT_LENGTH", 16384, low=0)
 SEARXNG_URL = env.text("SEARXNG_URL")
 BRAVE_API_KEY = env.text("BRAVE_API_KEY")
 TAVILY_API_KEY = env.text("TAVILY_API_KEY")
+# What makes vectors of memories: see memory/embedders.
+EMBEDDER = env.choice("EMBEDDER", "local", ("local", "openai", "none"))
+EMBEDDER_URL = env.text("EMBEDDER_URL", "https://api.openai.com/v1")
+EMBEDDER_MODEL = env.text("EMBEDDER_MODEL", "text-embedding-3-small")
+EMBEDDER_API_KEY = env.text("EMBEDDER_API_KEY")
+# Days after which memories of a layer are deleted; 0: never.
+MEMORY_RETENTION_DAYS = {
+    "identity": env.integer("MEMORY_RETENTION_DAYS_IDENTITY", 0, low=0, high=36_500),
+    "preferences": env.integer("MEMORY_RETENTION_DAYS_PREFERENCES", 0, low=0, high=36_500),
+    "history": env.integer("MEMORY_RETENTION_DAYS_HISTORY", 0, low=0, high=36_500),
+}
+# What the parts of a memory's score count, see memory/scoring.py; docs/memory.md has what each is worth.
+RECALL_WEIGHTS = env.weights(
+    "RECALL_WEIGHTS",
+    {
+        "words": 1.0, "share": 0.8, "before": 1.3, "after": 0.4, "earlier": 1.1, "meaning": 1.0, "next": 0.2,
+        "session": 1.5, "speaker": 0.5, "date": 1.8, "asks": -0.5, "answers": 0.2, "personal": 0.35, "when": 1.1,
+        "where": 0.6, "time": 0.2, "name": 0.2,
+    },
+)  # fmt: skip
+# Facts are drawn from a conversation when it has been silent for so long, or has so many answers that were not read.
+EXTRACTION = env.flag("EXTRACTION", True)
+EXTRACTION_IDLE_SECONDS = env.seconds("EXTRACTION_IDLE_SECONDS", 20.0)
+EXTRACTION_ANSWERS = env.integer("EXTRACTION_ANSWERS", 10, low=1)
+MEMORIES_WITHHELD = env.listing("MEMORIES_WITHHELD", [])  # providers, by name, that are not sent memories
 REHEARSAL = env.flag("REHEARSAL", True)  # the offline provider; off, a workspace without a provider has no Brain
 
 # Requests a minute, per key and person; the limiter is atomic on Valkey (accounts/limits.py).

@@ -10,6 +10,7 @@ urlpatterns = [
     re_path(r"^v1/ai/", include("chat.dialects.native.urls")),
     re_path(r"^v1/ai/", include("agents.api.urls")),
     re_path(r"^v1/ai/", include("companions.api.urls")),
+    re_path(r"^v1/ai/", include("memory.api.urls")),
     re_path(r"^v1/ai/", include("approvals.api.urls")),
     re_path(r"^v1/ai/", include(money.routes)),
     re_path(r"^v1/auth/", include("accounts.api.urls")),

@@ -24,6 +24,7 @@ STATES = {
     ActionState.READY.label: "info",
     ActionState.EXECUTING.label: "primary",
     ActionState.DELEGATED.label: "primary",
+    ActionState.AWAITED.label: "warning",
     ActionState.SUCCEEDED.label: "success",
     ActionState.FAILED.label: "danger",
     ActionState.UNKNOWN.label: "danger",

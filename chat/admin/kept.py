@@ -9,7 +9,7 @@ from django.template.defaultfilters import filesizeformat
 from accounts.admin.base import RecordAdmin, RelatedFilter, SinceFilter
 from chat.admin.records import plain
 from chat.models import Attachment, Compaction
-from chat.services import attachments
+from chat.services import links
 
 
 @admin.register(Attachment)
@@ -40,7 +40,7 @@ class AttachmentAdmin(RecordAdmin):
     @admin.display(description="In the API")
     def address(self, image: Attachment) -> str:
         """Where the picture is, as text: a browser that is signed in here has no key for it."""
-        return f"{attachments.PATH}{image.pk}"
+        return f"{links.PATH}{image.pk}"
 
 
 @admin.register(Compaction)

@@ -23,6 +23,7 @@ STATES = {
     RunState.QUEUED.label: "info",
     RunState.RUNNING.label: "primary",
     RunState.WAITING_APPROVAL.label: "warning",
+    RunState.WAITING_TOOLS.label: "warning",
     RunState.COMPLETED.label: "success",
     RunState.FAILED.label: "danger",
 }

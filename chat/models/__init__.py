@@ -2,11 +2,12 @@
 
 from chat.models.actions import SETTLED, Action, ActionState
 from chat.models.conversations import Attachment, Compaction, Conversation, Message, MessageRole, ReadMark
-from chat.models.runs import ENDED, Run, RunRole, RunState
+from chat.models.runs import ENDED, WAITING, Run, RunRole, RunState
 
 __all__ = [
     "ENDED",
     "SETTLED",
+    "WAITING",
     "Action",
     "ActionState",
     "Attachment",

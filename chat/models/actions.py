@@ -16,7 +16,8 @@ class ActionState(models.TextChoices):
     """proposed → allowed | waiting → ready → executing → (delegated →) succeeded | failed | unknown | refused.
 
     `allowed` waits for the verdicts of the calls beside it. `delegated` was handed to another agent, whose run ends
-    it. `unknown` waits for a person to say what happened.
+    it. `unknown` waits for a person to say what happened. A call of a tool of the client's is `awaited`, until the
+    client brings what came of it, and never runs here.
     """
 
     PROPOSED = "proposed", "Proposed"
@@ -25,6 +26,7 @@ class ActionState(models.TextChoices):
     READY = "ready", "Ready"
     EXECUTING = "executing", "Executing"
     DELEGATED = "delegated", "Asked of another agent"
+    AWAITED = "awaited", "Awaited from the client"
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
     UNKNOWN = "unknown", "Unknown"
@@ -69,6 +71,7 @@ class Action(models.Model):
     worker = models.CharField(max_length=100, blank=True)
     lease_until = models.DateTimeField(null=True)
     not_before = models.DateTimeField(db_default=Now())
+    client = models.BooleanField(db_default=False, default=False, help_text="The client makes the call, not we.")
     perhaps = models.BooleanField(default=False, help_text="An attempt may have had its effect; nobody knows.")
     code = models.CharField(max_length=60, blank=True, help_text="Why it failed or was refused.")
     result = models.TextField(blank=True, help_text="What the model is told.")
@@ -87,6 +90,7 @@ class Action(models.Model):
         indexes = [
             models.Index(fields=["not_before"], condition=Q(state="ready"), name="actions_ready"),
             models.Index(fields=["id"], condition=Q(state="executing"), name="actions_executing"),
+            models.Index(fields=["created_at"], condition=Q(state="awaited"), name="actions_awaited"),
             models.Index(fields=["workspace", "-id"], condition=Q(state="unknown"), name="actions_unknown"),
             models.Index(fields=["workspace", "-id"], name="actions_of_workspace"),
             models.Index(fields=["workspace", "tool", "-id"], name="actions_by_tool"),

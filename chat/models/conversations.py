@@ -14,7 +14,8 @@ from core import ids
 class Conversation(models.Model):
     """What a person and a companion said; a session in the native dialect.
 
-    That of an agent which works in the background has neither person nor companion, but `agent`. What an agent was
+    A person talks with a companion, with a team, or where an agent is tried with that agent itself. The conversation of
+    an agent which works in the background has neither person nor companion, but `agent`. What an agent was
     asked within another run, by a team or by an agent, has a conversation of its own below the one in which that run
     is, its `parent`; no list shows it.
     """
@@ -42,8 +43,7 @@ class Conversation(models.Model):
             models.CheckConstraint(
                 condition=Q(user__isnull=False, companion__isnull=False, agent=None, team=None, parent=None)
                 | Q(user__isnull=False, companion=None, agent=None, team__isnull=False, parent=None)
-                | Q(user=None, companion=None, agent__isnull=False, team=None)
-                | Q(companion=None, agent__isnull=False, team=None, parent__isnull=False),
+                | Q(companion=None, agent__isnull=False, team=None),
                 name="a_conversation_has_a_person_or_an_agent",
             )
         ]

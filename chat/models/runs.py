@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -14,11 +15,12 @@ from core import ids
 
 
 class RunState(models.TextChoices):
-    """queued → running → waiting_approval → running → completed | failed | cancelled."""
+    """queued → running → (waiting_approval | waiting_tools → running →) completed | failed | cancelled."""
 
     QUEUED = "queued", "Queued"
     RUNNING = "running", "Running"
     WAITING_APPROVAL = "waiting_approval", "Waiting for approval"
+    WAITING_TOOLS = "waiting_tools", "Waiting for its client"
     COMPLETED = "completed", "Completed"
     FAILED = "failed", "Failed"
     CANCELLED = "cancelled", "Cancelled"
@@ -34,6 +36,8 @@ class RunRole(models.TextChoices):
 
 
 ENDED = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+WAITING = (RunState.WAITING_APPROVAL, RunState.WAITING_TOOLS)
+"""No worker has it; where it waits for both it is the approval that is told."""
 
 
 class Run(models.Model):
@@ -48,6 +52,8 @@ class Run(models.Model):
     What an agent does within another run is a run of its own: `parent` is the one that asked for it, `root_id` the
     first of them, `place` what it answers there, so that an attempt which comes again finds it. A team's run has
     `team`: mode and members as they were when the message came, and how far its members were heard.
+
+    `client_tools` are the definitions that came with the message: whoever sent it makes those calls.
     """
 
     ATTEMPT_SEQS = 1_000_000
@@ -65,6 +71,12 @@ class Run(models.Model):
         db_index=False,
         help_text="Who made its key or its hook or wrote its agent's task, and so countersigns none of it.",
     )
+    behind_ids = ArrayField(
+        models.UUIDField(),
+        default=list,
+        db_default=[],
+        help_text="Who else countersigns none of it, because they wrote what its agent is told.",
+    )
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children", db_index=False)
     # Not a foreign key either: it goes with its parent.
     root_id = models.UUIDField(null=True)
@@ -73,6 +85,7 @@ class Run(models.Model):
     role = models.CharField(max_length=10, choices=RunRole, blank=True, db_default="")
     agent_version = models.PositiveIntegerField(db_default=0, help_text="That it keeps; 0: as the agent is now.")
     team = models.JSONField(null=True)
+    client_tools = models.JSONField(null=True)
     # Not a foreign key: an answer goes only with its conversation, and the check would cost an index on every run.
     answer_id = models.UUIDField(null=True)
     state = models.CharField(max_length=20, choices=RunState, default=RunState.QUEUED)
@@ -94,7 +107,11 @@ class Run(models.Model):
     lease_until = models.DateTimeField(null=True)
     not_before = models.DateTimeField(db_default=Now())
     cancel_requested_at = models.DateTimeField(null=True)
-    usage = models.JSONField(null=True)
+    memories = models.JSONField(
+        null=True, help_text="The memories that its model was told, by id; null: it was not asked yet."
+    )
+    usage = models.JSONField(null=True, help_text="As far as providers told of it.")
+    spent = models.JSONField(null=True, help_text="By provider, model and key, what no provider told among it.")
     error_code = models.CharField(max_length=60, blank=True)
     error_message = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -145,5 +162,5 @@ class Run(models.Model):
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for people."""
-        return self.state == RunState.WAITING_APPROVAL
+        """Whether it waits for people, or for its client."""
+        return self.state in WAITING

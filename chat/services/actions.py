@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from agents.events import ApprovalRequested, Event
+from agents.events import ApprovalRequested, Event, RunWaiting, Status, ToolProposed
 from approvals import live
 from approvals.calls import Call
 from approvals.models import Approval
@@ -24,7 +24,7 @@ from approvals.rules import Ask
 from approvals.services import approvals, audit, outbox
 from chat import eventlog
 from chat.bells import ring_action, ring_run
-from chat.models import Action, ActionState, Run, RunState
+from chat.models import WAITING, Action, ActionState, Run, RunState
 from chat.services import gate
 from chat.transcript import Part
 
@@ -54,8 +54,28 @@ class Asked:
         return ApprovalRequested(str(self.approval_id), self.call_id, self.tool, self.risk, at)
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call that waits for the client, which makes it."""
+
+    call_id: str
+    tool: str
+    arguments: dict[str, Any]
+
+    @property
+    def event(self) -> ToolProposed:
+        """The same, for those who watch."""
+        return ToolProposed(self.call_id, self.tool, self.arguments, client=True)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The same as `RunWaiting` lists it."""
+        return {"call_id": self.call_id, "name": self.tool, "arguments": self.arguments}
+
+
 def request(run: Run, action: Action, call: Call, ask: Ask, preview: Any) -> Asked:
     """Ask for an action's approval; its row is the caller's to store."""
+    companion = run.conversation.companion  # its persona may have been changed while the run went on
     approval = approvals.request(
         call=call,
         ask=ask,
@@ -68,6 +88,7 @@ def request(run: Run, action: Action, call: Call, ask: Ask, preview: Any) -> Ask
         policy_version=action.policy_version,
         requested_by=run.conversation.user or run.behind,
         behind=run.behind if run.conversation.user else None,
+        behind_ids=sorted({*run.behind_ids, *(companion.author_ids if companion else ())}),
     )
     action.approval_id = approval.pk
     return Asked(approval.pk, action.call_id, action.tool, action.risk, approval.expires_at)
@@ -81,10 +102,10 @@ def refuse(action: Action, code: str, reason: str = "") -> None:
     action.summary = f"refused: {reason or code}"[:SUMMARY]
 
 
-def hold(run: Run, *, seq: int, **stored: Any) -> None:
+def hold(run: Run, *, seq: int, state: RunState = RunState.WAITING_APPROVAL, **stored: Any) -> None:
     """Let a run wait for people, and store what it said: no worker has it, and that it left one is nobody's death."""
     Run.objects.filter(pk=run.pk).update(
-        state=RunState.WAITING_APPROVAL, seq=seq, lease_until=None, given_back=F("given_back") + 1, **stored
+        state=state, seq=seq, lease_until=None, given_back=F("given_back") + 1, **stored
     )
     audit.record(run_entry(run, "run.waiting"))
     if run.parent_id:
@@ -92,11 +113,21 @@ def hold(run: Run, *, seq: int, **stored: Any) -> None:
 
 
 def advance(run: Run) -> None:
-    """Let a waiting run go on, and its actions run, once nobody is waited for; the caller holds the run's lock."""
-    if not run.waits or run.cancel_requested_at or Action.objects.filter(run=run, state__in=OPEN).exists():
+    """Let a waiting run's actions run once no person is waited for, and it go on once its client isn't either.
+
+    The caller holds the run's lock.
+    """
+    if not run.waits or run.cancel_requested_at:
         return
-    make_ready(Action.objects.filter(run=run, state=ActionState.ALLOWED))
-    _go_on(run)
+    left = Action.objects.filter(run=run, state__in=(*OPEN, ActionState.AWAITED)).values_list("state", flat=True)
+    people = bool({*left} - {ActionState.AWAITED})
+    if not people:
+        make_ready(Action.objects.filter(run=run, state=ActionState.ALLOWED))
+    if not left:
+        _go_on(run)
+        return
+    run.state = RunState.WAITING_APPROVAL if people else RunState.WAITING_TOOLS
+    Run.objects.filter(pk=run.pk).update(state=run.state)
 
 
 def _go_on(run: Run) -> None:
@@ -112,7 +143,8 @@ def wake_above(run: Run) -> None:
     above = waiting_above(run)
     if above is None or above.cancel_requested_at:
         return
-    if not Action.objects.filter(run=above, state__in=(ActionState.PROPOSED, ActionState.WAITING)).exists():
+    waits_for = ActionState.PROPOSED, ActionState.WAITING, ActionState.AWAITED
+    if not Action.objects.filter(run=above, state__in=waits_for).exists():
         _go_on(above)
 
 
@@ -120,7 +152,7 @@ def waiting_above(run: Run) -> Run | None:
     """The run that asked for this one, locked, if it waits."""
     if run.parent_id is None:
         return None
-    rows = Run.objects.select_for_update().filter(pk=run.parent_id, state=RunState.WAITING_APPROVAL)
+    rows = Run.objects.select_for_update().filter(pk=run.parent_id, state__in=WAITING)
     return rows.first()
 
 
@@ -138,6 +170,24 @@ def asked(run_id: UUID) -> list[Asked]:
     """The calls of a run, and of those that work within it, that wait for a manager."""
     rows = Approval.objects.pending().filter(run_id__in=with_those_below(run_id)).order_by("id")
     return [Asked(row.pk, row.call_id, row.tool, row.risk, row.expires_at) for row in rows]
+
+
+def called(run_id: UUID) -> list[Called]:
+    """The calls of a run that wait for its client, in the model's order."""
+    rows = Action.objects.filter(run=run_id, state=ActionState.AWAITED).order_by("step", "place")
+    return [Called(row.call_id, row.tool, row.arguments) for row in rows]
+
+
+def standing(run: Run) -> RunWaiting | Status:
+    """What those are told who watch a waiting run, of which the client has brought something: what else it waits for.
+
+    The caller holds its lock.
+    """
+    left, people = called(run.pk), Action.objects.filter(run=run, state__in=OPEN).exists()
+    if not (left or people):
+        return Status("the results of the client are here")
+    approvals = [str(one.approval_id) for one in asked(run.pk)]
+    return RunWaiting(approvals, run.said, run.provider, run.model, [one.told for one in left])
 
 
 def with_those_below(run_id: UUID) -> list[UUID]:
@@ -221,7 +271,7 @@ def told_as(action: Action) -> str:
 def entry(action: Action, type_: str, who: audit.Who | None = None, **more: Any) -> audit.Entry:
     """What the audit log is told of an action."""
     told = {"tool": action.tool, "call_id": action.call_id, "digest": action.digest, "attempt": action.attempt}
-    if type_ in ("action.allowed", "action.waiting", "action.refused", "action.observed"):
+    if type_ in ("action.allowed", "action.waiting", "action.awaited", "action.refused", "action.observed"):
         told |= {"arguments": action.arguments, "policy": action.policy_name, "policy_version": action.policy_version}
     return audit.Entry(
         type=type_,

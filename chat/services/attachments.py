@@ -21,6 +21,7 @@ from django.db.models.signals import post_delete
 
 from accounts.models import Actor
 from chat.models import Attachment, Message
+from chat.services import links
 from chat.transcript import Part
 from core import ids, images
 from core.errors import Invalid, NotFound, Unavailable
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 
 MOST = 8  # of one message
 MOST_BYTES = 10_000_000  # of the copies of one message together: more no provider takes in one request
-PATH = "/v1/ai/attachments/"
 ENDINGS = {"image/png": "png", "image/jpeg": "jpg"}
 ORPHAN_AGE = timedelta(hours=1)  # a file whose row is not there by then has none coming
 
@@ -76,7 +76,7 @@ class Prepared:
             "media_type": self.picture.media_type,
             "width": self.picture.width,
             "height": self.picture.height,
-            "url": f"{PATH}{self.id}",
+            "url": f"{links.PATH}{self.id}",
         }
 
 
@@ -153,12 +153,15 @@ def store(message: Message, pictures: Sequence[Written]) -> None:
     )
 
 
-def get(attachment_id: UUID, *, by: Actor) -> tuple[Attachment, bytes]:
-    """The caller's image and its bytes; raises UnknownAttachment."""
-    found: Attachment | None = Attachment.objects.visible_to(by).filter(pk=attachment_id).first()
+def get(attachment_id: UUID, *, by: Actor | None, signature: str = "") -> tuple[Attachment, bytes]:
+    """The image that a signature opens, or the caller's, and its bytes; raises UnknownAttachment."""
+    rows = Attachment.objects.all()
+    if not links.opens(attachment_id, signature):
+        rows = rows.visible_to(by) if by else rows.none()
+    found: Attachment | None = rows.filter(pk=attachment_id).first()
     data = contents(found.file) if found else None
     if found is None or data is None:
-        raise UnknownAttachment(f"No attachment {attachment_id} is yours.")
+        raise UnknownAttachment(f"No attachment {attachment_id} is yours, or its address has expired.")
     return found, data
 
 
@@ -184,17 +187,23 @@ def remove(file: str) -> None:
 
 
 def sweep(now: datetime | None = None) -> int:
-    """Remove files that have no row, an hour after they were written; gives how many went."""
+    """Remove files that have no row, an hour after they were written; gives how many were found.
+
+    A storage that does not answer is looked through another time.
+    """
     kept = storage()
     before = (now or datetime.now(UTC)) - ORPHAN_AGE
     gone = 0
-    for day in _listed(kept, "")[0]:
-        known = set(Attachment.objects.filter(file__startswith=f"{day}/").values_list("file", flat=True))
-        for name in _listed(kept, day)[1]:
-            file = f"{day}/{name}"
-            if file not in known and kept.get_modified_time(file) < before:
-                remove(file)
-                gone += 1
+    try:
+        for day in _listed(kept, "")[0]:
+            known = set(Attachment.objects.filter(file__startswith=f"{day}/").values_list("file", flat=True))
+            for name in _listed(kept, day)[1]:
+                file = f"{day}/{name}"
+                if file not in known and kept.get_modified_time(file) < before:
+                    remove(file)
+                    gone += 1
+    except FAILURES:
+        log.warning("the storage of attachments could not be looked through", exc_info=True)
     return gone
 
 

@@ -11,6 +11,7 @@ from accounts.models import Actor, User
 from agents import brain
 from agents.models import Agent, AgentKind
 from agents.providers import abilities
+from agents.services import authors
 from approvals.services import audit
 from chat.models import Conversation, Run
 from chat.services import runs
@@ -45,8 +46,8 @@ def wake(
     """Start a run of an agent of kind manager: its task, then what it is `told`, then the event's data, marked as data.
 
     Who stands `behind` it, as whoever holds the secret of a hook or wrote the agent's task does, countersigns nothing
-    of it. Raises AgentBusy while its run before goes on or waits for people, AgentOff, Invalid for an agent of another
-    kind or without a task, BrainUnavailable.
+    of it, nor does anybody whose words stand in what the agent is told. Raises AgentBusy while its run before goes on
+    or waits for people, AgentOff, Invalid for an agent of another kind or without a task, BrainUnavailable.
     """
     if agent.kind != AgentKind.MANAGER:
         raise Invalid("Only an agent of kind manager works in the background.")
@@ -57,7 +58,8 @@ def wake(
         choice = brain.choose(locked.workspace, asked=None, agent_model=locked.model, needs=needs)
         if not locked.enabled or locked.workspace.frozen:
             raise AgentOff
-        busy = Run.objects.filter(agent=locked, active=True, conversation__agent=locked, parent=None).first()
+        awake = Run.objects.filter(agent=locked, active=True, conversation__agent=locked, parent=None)
+        busy = awake.filter(conversation__user=None).first()  # a person who tries it keeps it from nothing
         if busy is not None:
             raise AgentBusy("The agent still works on what woke it before.", extra={"run_id": str(busy.pk)})
         conversation = Conversation(id=ids.new(), workspace=locked.workspace, agent=locked, title=f"{locked.name} woke")
@@ -72,7 +74,9 @@ def wake(
             )
         )
         nobody: Actor | None = None
-        return runs.start(conversation, text=text, by=nobody, choice=choice, behind=behind)
+        return runs.start(
+            conversation, text=text, by=nobody, choice=choice, behind=behind, behind_ids=authors.of(locked)
+        )
 
 
 def _text(agent: Agent, told: str, event: dict[str, Any] | None) -> str:

@@ -18,6 +18,7 @@ from chat.services import families, ledger, verdicts
 from companions.models import Companion
 from core import ids
 from core.errors import Invalid, NotFound
+from memory.services import forgetting
 
 
 class UnknownSession(NotFound):
@@ -69,9 +70,14 @@ def change(conversation: Conversation, *, title: str | None = None, archived: bo
     return conversation
 
 
-def delete(conversation: Conversation, *, by: Actor) -> None:
-    """Remove it with its messages and runs; one under way is stopped once they are gone."""
+def delete(conversation: Conversation, *, by: Actor, forget: bool = False) -> None:
+    """Remove it with its messages and runs; one under way is stopped once they are gone.
+
+    What is remembered of it stays, unless it is to `forget`. Raises UnknownSession.
+    """
     with transaction.atomic():
+        if forget:
+            forgetting.hold(by)
         locked = Conversation.objects.select_for_update(no_key=True).filter(pk=conversation.pk).first()
         if locked is None:
             raise UnknownSession("The session was deleted meanwhile.")
@@ -79,15 +85,17 @@ def delete(conversation: Conversation, *, by: Actor) -> None:
         rows = Run.objects.filter(Q(conversation=locked) | Q(conversation__parent=locked), active=True)
         its = list(rows.select_for_update(of=("self",)).order_by("-depth", "pk"))
         for run in its:
-            if run.state == RunState.RUNNING:
-                transaction.on_commit(partial(eventlog.ask_to_stop, run.pk), robust=True)
-                continue  # its worker writes what it used
             ledger.record_unfinished(run)
+            if run.state == RunState.RUNNING:  # its worker writes what it knows better, should it live
+                transaction.on_commit(partial(eventlog.ask_to_stop, run.pk), robust=True)
+                continue
             if run.waits:
                 verdicts.withdraw(run, by=by)
         # Their rows go, and an action outlives its run: it must not be left to an agent that is not there.
         families.settle_calls([(run.pk, False, "The session was deleted.", "deleted") for run in its])
         locked.delete()
+        if forget:
+            forgetting.forget_conversation(by, conversation.pk)
 
 
 CURSOR = "sessions.cursor"

@@ -149,6 +149,7 @@ def _take(action: Action, worker: str) -> Execution:
         attempt=action.attempt,
         person_id=action.person_id,
         agent_id=action.agent_id,
+        companion_id=action.conversation.companion_id if action.conversation else None,
     )
     return Execution(
         action_id=action.pk,

@@ -13,13 +13,13 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from agents.events import Usage, added
+from agents.events import Usage
 from agents.tools import registry
 from agents.tools.registry import ToolResult
 from approvals.services import audit
 from chat import eventlog
 from chat.models import Action, ActionState, Run, RunRole, RunState
-from chat.services import actions
+from chat.services import actions, ledger
 from chat.services.actions import SUMMARY, Asked
 from chat.transcript import Part
 
@@ -55,13 +55,10 @@ def all_wait(run_id: UUID) -> bool:
 def taken(root_id: UUID, *, but: UUID) -> Usage | None:
     """What the first run and all that work within it took so far, without the run `but`.
 
-    A team's run takes nothing itself: what stands there is the sum of its members'.
+    What is asked of models at the moment is known to the last checkpoint, and as long as nobody told of it estimated.
     """
-    total: Usage | None = None
-    family = Run.objects.filter(Q(pk=root_id) | Q(root_id=root_id), team=None).exclude(pk=but)
-    for usage in family.values_list("usage", flat=True):
-        total = added(total, Usage(**usage)) if usage else total
-    return total
+    family = Run.objects.filter(Q(pk=root_id) | Q(root_id=root_id)).exclude(pk=but)
+    return ledger.total(one for spent in family.values_list("spent", flat=True) for one in ledger.read(spent))
 
 
 def settle_calls(ended: Sequence[tuple[UUID, bool, str, str]]) -> None:

@@ -15,19 +15,23 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from accounts.services.usage import Used
 from approvals.services import audit
 from chat import transcript
-from chat.models import Run, RunRole, RunState
+from chat.models import Conversation, Run, RunRole, RunState
 from chat.services import families, ledger, runs
-from chat.services.ledger import Spender
+from chat.services.ledger import Account
 from chat.transcript import Part
 from core import ids
+from memory.models import Author
+from memory.services import keeping, readings
+from memory.services.keeping import Told, Whose
+
+LENGTH = "length"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended; `seq` is the number of its terminal event."""
+    """How an attempt ended; `seq` is the number of its terminal event; `cut`: for its length, by the model's word."""
 
     run_id: UUID
     conversation_id: UUID
@@ -39,7 +43,8 @@ class Outcome:
     provider: str
     model: str
     usage: dict[str, int | float | None] | None = None
-    spender: Spender | None = None
+    account: Account | None = None
+    cut: bool = False
     error_code: str = ""
     error_message: str = ""
     message_id: UUID = field(default_factory=ids.new)
@@ -48,6 +53,18 @@ class Outcome:
     def text(self) -> str:
         """The answer's text."""
         return transcript.text(self.parts)
+
+    @property
+    def answer_id(self) -> UUID | None:
+        """The answer's id, None where nothing was said."""
+        return self.message_id if self.parts else None
+
+    @property
+    def incomplete(self) -> str:
+        """Why the answer is not whole; empty where it is."""
+        if self.state == RunState.COMPLETED:
+            return LENGTH if self.cut else ""
+        return self.state.value
 
 
 _CONVERSATIONS = """
@@ -61,10 +78,10 @@ WHERE conversation.id = new.id
 _FINISH = """
 UPDATE chat_run AS run SET state = new.state, active = false, seq = new.seq, answer_id = new.answer,
     usage = new.usage::jsonb, error_code = new.code, error_message = new.message, provider = new.provider,
-    model = new.model, draft = '[]'::jsonb, ended_at = clock_timestamp()
+    model = new.model, spent = coalesce(new.spent::jsonb, run.spent), draft = '[]'::jsonb, ended_at = clock_timestamp()
 FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(states)s::text[], %(answers)s::uuid[],
-    %(usages)s::text[], %(codes)s::text[], %(messages)s::text[], %(providers)s::text[], %(models)s::text[])
-    AS new(id, attempt, seq, state, answer, usage, code, message, provider, model)
+    %(usages)s::text[], %(codes)s::text[], %(messages)s::text[], %(providers)s::text[], %(models)s::text[],
+    %(spent)s::text[]) AS new(id, attempt, seq, state, answer, usage, code, message, provider, model, spent)
 WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
     AND (run.lease_until < clock_timestamp() OR NOT %(lapsed)s)
 RETURNING run.id, run.agent_id, coalesce(
@@ -104,37 +121,37 @@ def finish(outcomes: Sequence[Outcome], *, lapsed: bool = False) -> dict[UUID, d
         if answered:
             cursor.execute(_ANSWERS, _columns(answered))
             times = dict(cursor.fetchall())
+            _remember(answered, times)
         audit.record(*(_ending(outcome, ended[outcome.run_id]) for outcome in outcomes if outcome.run_id in ended))
         if asked := {run_id for run_id, _, _, role in rows if role == RunRole.DELEGATE}:
             families.settle_calls([_told(outcome) for outcome in outcomes if outcome.run_id in asked])
-        ledger.record(_used(outcome) for outcome in outcomes if outcome.run_id in ended)
-        if late := [outcome for outcome in outcomes if outcome.run_id not in ended and outcome.spender]:
-            left = set(Run.objects.filter(pk__in=[one.run_id for one in late]).values_list("pk", flat=True))
-            ledger.record(_used(one) for one in late if one.run_id not in left)  # deleted while it was answered
+        known = [one for one in outcomes if one.account is not None]
+        ledger.record((one.account, one.answer_id) for one in known if one.run_id in ended and one.account)
+        ledger.record_deleted(one.account for one in known if one.run_id not in ended and one.account)
         runs.promote([outcome.conversation_id for outcome in outcomes if outcome.run_id in ended])
     return {outcome.run_id: times.get(outcome.message_id) for outcome in outcomes if outcome.run_id in ended}
+
+
+def _remember(answered: Sequence[Outcome], times: dict[UUID, datetime]) -> None:
+    """Keep the answers as memories of those whom they answer."""
+    ids = [one.conversation_id for one in answered if one.text]
+    talks = Conversation.objects.filter(pk__in=ids, user__isnull=False, companion__isnull=False, parent=None)
+    whose = {row[0]: Whose(*row[1:]) for row in talks.values_list("pk", "workspace_id", "user_id", "companion_id")}
+    keeping.keep(
+        (
+            whose[one.conversation_id],
+            Told(one.conversation_id, one.message_id, Author.COMPANION.value, one.text, times[one.message_id]),
+        )
+        for one in answered
+        if one.text and one.conversation_id in whose
+    )
+    readings.note([*whose])
 
 
 def _told(outcome: Outcome) -> tuple[UUID, bool, str, str]:
     """What an agent that asked another is told of the end of its run."""
     ok = outcome.state == RunState.COMPLETED
     return outcome.run_id, ok, outcome.text if ok else outcome.error_message, outcome.error_code or outcome.state.value
-
-
-def _used(outcome: Outcome) -> Used | None:
-    """What the ledger is told of a run's end."""
-    if outcome.spender is None:
-        return None
-    return ledger.entry(
-        outcome.spender,
-        outcome.usage,
-        workspace_id=outcome.workspace_id,
-        session_id=outcome.conversation_id,
-        run_id=outcome.run_id,
-        message_id=outcome.message_id if outcome.parts else None,
-        provider=outcome.provider,
-        model=outcome.model,
-    )
 
 
 def _ending(outcome: Outcome, who: audit.Who) -> audit.Entry:
@@ -160,19 +177,17 @@ def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
         "attempts": [outcome.attempt for outcome in outcomes],
         "seqs": [outcome.seq for outcome in outcomes],
         "states": [outcome.state.value for outcome in outcomes],
-        "answers": [outcome.message_id if outcome.parts else None for outcome in outcomes],
+        "answers": [outcome.answer_id for outcome in outcomes],
         "contents": [outcome.text for outcome in outcomes],
         "parts": [json.dumps(transcript.shown(outcome.parts)) for outcome in outcomes],
         "usages": [json.dumps(outcome.usage) if outcome.usage else None for outcome in outcomes],
         # An answer that was cut short says so.
-        "metadata": [
-            "{}" if outcome.state == RunState.COMPLETED else json.dumps({"incomplete": outcome.state.value})
-            for outcome in outcomes
-        ],
+        "metadata": [json.dumps({"incomplete": one.incomplete} if one.incomplete else {}) for one in outcomes],
         "codes": [outcome.error_code for outcome in outcomes],
         "messages": [outcome.error_message for outcome in outcomes],
         "providers": [outcome.provider for outcome in outcomes],
         "models": [outcome.model for outcome in outcomes],
+        "spent": [json.dumps(ledger.written(one.account.spent)) if one.account else None for one in outcomes],
     }
 
 
@@ -193,7 +208,7 @@ def buried(limit: int = 100) -> list[Outcome]:
             provider=run.provider,
             model=run.model,
             usage=run.usage,
-            spender=ledger.spender(run),
+            account=ledger.account(run),
             error_code="gave_up",
             error_message=f"The run's worker died {run.attempt - run.given_back} times; it is not tried again.",
         )

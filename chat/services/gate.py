@@ -10,7 +10,7 @@ from accounts.models import Membership, Workspace
 from agents.models import Agent, ToolSetting
 from agents.providers.base import ToolCall
 from agents.services import versions
-from agents.tools import registry
+from agents.tools import client, registry
 from agents.tools.registry import Context, ToolSpec
 from approvals import rules
 from approvals.autonomy import Autonomy
@@ -31,10 +31,11 @@ REFUSALS = {
     "too_many_requests": "This run has asked for as many approvals as it may. Wait for those, or do without.",
     "observed": "This agent only observes: the proposal was recorded, and nothing ran.",
     "cancelled": "The run was cancelled before the call began.",
-    "tool_changed": "The tool was changed since the call was judged. Propose it again.",
+    "tool_changed": "The tool, or where it reaches, was changed since the call was judged. Propose it again.",
     "policy_changed": "The policy was changed since the call was judged, and does not allow it any more.",
     "digest_mismatch": "What is stored is not what was approved. Nothing ran.",
     "approval_not_valid": "The approval does not hold any more. Propose the call again.",
+    "client_silent": "The client did not bring the result of a call before, and is asked nothing more in this run.",
     "tier_required": "Approvals need the tier pro or higher, and this call would have to be approved.",
 }
 
@@ -66,9 +67,12 @@ class Origin:
     person: Person | None
     run_id: UUID | None
     session_id: UUID | None
+    companion_id: UUID | None
     autonomy: str  # of the agent, or less, where an agent that is trusted less asked it
     allowed: frozenset[str]  # the tools that the agent has and the companion lets through
     stopped: str = ""  # the code of the switch that is thrown of an agent or a team that asked
+    theirs: Mapping[str, client.Definition] = field(default_factory=dict)  # the client's tools, by name
+    silent: bool = False  # the client did not bring a result in time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +87,18 @@ class Judged:
     code: str = ""
     reason: str = ""
     preview: Mapping[str, Any] = field(default_factory=dict)
+    client: bool = False
 
 
 def origin_of(run: Run) -> Origin:
     """Where the calls of this run come from."""
     conversation = run.conversation
     origin = _origin(run.workspace, run.agent, run.person_id, run.companion_type, run.pk, conversation)
-    return replace(origin, allowed=origin.allowed & frozenset(versions.tools(run.agent, run.agent_version)))
+    origin = replace(origin, allowed=origin.allowed & frozenset(versions.tools(run.agent, run.agent_version)))
+    if not run.client_tools:
+        return origin
+    silent = Action.objects.filter(run=run, client=True, code="client_silent").exists()
+    return replace(origin, theirs={one["name"]: one for one in run.client_tools}, silent=silent)
 
 
 def origin_of_action(action: Action) -> Origin:
@@ -115,6 +124,7 @@ def _origin(
         person=_person(workspace, person_id) if person_id else None,
         run_id=run_id,
         session_id=conversation.pk if conversation else None,
+        companion_id=conversation.companion_id if conversation else None,
         # Trusted no further than any agent that asked it, which could act through it.
         autonomy=min((agent.autonomy, *(one.autonomy for one in askers if not one.team)), key=TRUST.index),
         allowed=frozenset(agent.all_tools) & frozenset(narrowed or agent.all_tools),
@@ -162,9 +172,26 @@ def call_of(origin: Origin, tool: str, risk: str, arguments: dict[str, Any]) -> 
 def judge(origin: Origin, proposed: ToolCall, held: Rules, *, key: UUID) -> Judged:
     """The verdict on a call that a model asks for. A tool may look at the world to check it and to preview it."""
     spec = registry.get(proposed.name, origin.workspace.pk)
+    if spec is not None and spec.name in origin.allowed:
+        return _judge(origin, proposed, spec, held, key)
+    if definition := origin.theirs.get(proposed.name):
+        return replace(_judge_theirs(origin, proposed, client.spec(definition), held, key), client=True)
+    return _refused(proposed, None, proposed.arguments or {}, "unknown_tool")
+
+
+def _judge_theirs(origin: Origin, proposed: ToolCall, spec: ToolSpec, held: Rules, key: UUID) -> Judged:
+    """The verdict on a call that the client makes: policy may deny it; it does nothing here that could be approved."""
+    if origin.silent:
+        return _refused(proposed, spec, proposed.arguments or {}, "client_silent")
+    found = _judge(origin, proposed, spec, held, key)
+    if isinstance(found.verdict, Ask) or found.code == "tier_required":
+        policy = found.verdict.policy if found.verdict else ""
+        return replace(found, verdict=Allow(policy=policy), code="", reason="")
+    return found
+
+
+def _judge(origin: Origin, proposed: ToolCall, spec: ToolSpec, held: Rules, key: UUID) -> Judged:
     arguments = proposed.arguments or {}
-    if spec is None or spec.name not in origin.allowed:
-        return _refused(proposed, None, arguments, "unknown_tool")
     if proposed.arguments is None:
         return _refused(proposed, spec, {}, "malformed_arguments")
     if code := switched_off(origin, spec.name):
@@ -214,6 +241,7 @@ def context_of(origin: Origin, key: UUID) -> Context:
         attempt=0,
         person_id=person_id,
         agent_id=origin.agent.pk,
+        companion_id=origin.companion_id,
         heard=partial(heard.texts, origin.session_id),
     )
 

@@ -33,7 +33,7 @@ def texts(conversation_id: UUID | None) -> Iterator[str]:
     """
     within = _chain(conversation_id)
     runs = Run.objects.filter(conversation_id__in=within).order_by("-id").values("pk")[:RUNS]
-    found = Action.objects.filter(run__in=runs, tool=SEARCH, state=ActionState.SUCCEEDED).order_by("-id")
+    found = Action.objects.filter(run__in=runs, tool=SEARCH, client=False, state=ActionState.SUCCEEDED).order_by("-id")
     people = Message.objects.filter(conversation__parent=None, conversation__user__isnull=False, role=MessageRole.USER)
     said = people.filter(conversation_id__in=within).order_by("-turn_at", "-created_at")
     for result in found.values_list("result", flat=True)[:SEARCHES]:

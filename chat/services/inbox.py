@@ -1,4 +1,4 @@
-"""Answers that a person has not seen: of their own conversations, and for managers what agents reported by themselves.
+"""Answers that a person has not seen: of their own conversations, and what agents reported to them by themselves.
 
 A conversation of a person's keeps where its unseen answers begin; sending a message there sets that, so that it costs
 no statement of its own. What an agent said in the background has many readers, who each have marks. Both lists look at
@@ -31,9 +31,21 @@ _OWN = """
 SELECT id AS conversation_id, companion_id, team_id, agent_id, unread_from FROM chat_conversation
 WHERE workspace_id = %(workspace)s AND user_id = %(user)s AND parent_id IS NULL AND unread_from IS NOT NULL
 ORDER BY unread_from DESC LIMIT %(most)s"""
-_REPORTS = """
+# The agents whose reports are for a reader: an agent reports to a person or a group, else to the managers.
+_TELLING = """
+SELECT agent.id FROM agents_agent AS agent
+    LEFT JOIN (accounts_user AS person JOIN accounts_membership AS member ON member.user_id = person.id)
+        ON person.email = agent.reports_to AND member.workspace_id = agent.workspace_id
+    LEFT JOIN accounts_group AS within
+        ON within.name = agent.reports_to AND within.workspace_id = agent.workspace_id
+WHERE agent.workspace_id = %(workspace)s AND CASE
+    WHEN person.id IS NOT NULL THEN person.id = %(user)s
+    WHEN within.id IS NOT NULL THEN EXISTS (
+        SELECT FROM accounts_group_members AS one WHERE one.group_id = within.id AND one.user_id = %(user)s)
+    ELSE %(manages)s END"""
+_REPORTS = f"""
 SELECT id AS conversation_id, agent_id FROM chat_conversation
-WHERE workspace_id = %(workspace)s AND user_id IS NULL AND parent_id IS NULL AND %(reports)s
+WHERE workspace_id = %(workspace)s AND user_id IS NULL AND parent_id IS NULL AND agent_id IN ({_TELLING})
     AND updated_at >= %(since)s
 ORDER BY updated_at DESC, id DESC LIMIT %(most)s"""
 _UNREAD = f"""
@@ -165,8 +177,8 @@ def read(
 def _check(by: Actor, session_id: UUID | None, agent: str | None) -> None:
     if session_id is not None:
         rows = Conversation.objects.filter(workspace=by.workspace, parent=None, pk=session_id)
-        nobodys = Q(user=None) if by.may(Role.MANAGER) else Q(pk=None)
-        if not rows.filter(Q(user=by.user) | nobodys).exists():
+        reported = Q(user=None, agent__in=_telling(by))
+        if not rows.filter(Q(user=by.user) | reported).exists():
             raise UnknownSession(f"No session {session_id} is yours. GET /v1/ai/sessions lists them.")
     if agent is not None:
         named = Agent.objects.visible_to(by).annotate(text=Cast("pk", TextField()))
@@ -174,11 +186,17 @@ def _check(by: Actor, session_id: UUID | None, agent: str | None) -> None:
             raise UnknownAgent(f"There is no agent {agent!r} in this workspace. GET /v1/ai/agents lists them.")
 
 
+def _telling(by: Actor) -> list[UUID]:
+    with connection.cursor() as database:
+        database.execute(_TELLING, _asked(by, None))
+        return [agent_id for (agent_id,) in database.fetchall()]
+
+
 def _asked(by: Actor, agent: str | None) -> dict[str, Any]:
     return {
         "workspace": by.workspace.pk,
         "user": by.user.pk,
-        "reports": by.may(Role.MANAGER),
+        "manages": by.may(Role.MANAGER),
         "since": by.membership.created_at,  # what agents reported before is not new to who came later
         "agent": agent,
         "most": MOST,

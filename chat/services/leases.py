@@ -16,12 +16,14 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from agents.providers.base import ChatMessage
+from agents.providers.base import ChatMessage, ToolDefinition
+from agents.tools import client
 from chat import transcript
 from chat.bells import ring_run
 from chat.models import MessageRole, Run, RunRole, RunState
-from chat.services import history, kept
+from chat.services import history, kept, ledger
 from chat.services.history import Past
+from chat.services.ledger import Spent
 from chat.transcript import Part
 
 ACTING = ("", RunRole.MEMBER, RunRole.DELEGATE)
@@ -54,10 +56,12 @@ class Claim:
     steps: int = 0
     parts: tuple[Part, ...] = ()
     usage: dict[str, Any] | None = None
+    spent: tuple[Spent, ...] = ()
     tools: tuple[str, ...] = ()
     root_id: UUID | None = None
     team: dict[str, Any] | None = None
     agent_id: UUID = UUID(int=0)
+    client_tools: tuple[ToolDefinition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Checkpoint:
     attempt: int
     seq: int
     parts: Sequence[Part]
+    spent: Sequence[Spent] = ()
 
 
 # The two ways to be ready have an index each; one statement with OR would use neither.
@@ -100,7 +105,7 @@ RETURNING run.id, run.conversation_id, run.workspace_id, run.attempt, run.seq_ba
     conversation.user_id, companion.name, companion.personality, companion.tone,
     coalesce(nullif(run.mood, ''), companion.mood, 'normal'),
     ready.resumed, run.seq, run.steps, run.draft, run.usage, companion.tools_allowed,
-    run.agent_id, run.root_id, run.role, run.team, {seen},
+    run.agent_id, run.root_id, run.role, run.team, {seen}, run.client_tools, run.spent,
     agent.name, agent.personality, agent.tone, agent.instructions, agent.tools, agent.given, version.snapshot
 """
 
@@ -146,8 +151,8 @@ def claim(
 
 def _claim(row: tuple[Any, ...], past: Past) -> Claim:
     run_id, conversation_id, workspace_id, attempt, seq_base, companion, provider, model, cancelled, text = row[:10]
-    resumed, seq, steps, draft, usage, allowed, agent_id, root_id, role, team, seen = row[15:26]
-    agent, tools = kept.agent(row[26:])
+    resumed, seq, steps, draft, usage, allowed, agent_id, root_id, role, team, seen, theirs, spent = row[15:28]
+    agent, tools = kept.agent(row[28:])
     parts = transcript.durable(json.loads(draft)) if steps else []
     if team is not None:  # what its members said is told anew, save to those who read on where it waited
         parts = json.loads(draft) if resumed else []
@@ -173,20 +178,22 @@ def _claim(row: tuple[Any, ...], past: Past) -> Claim:
         steps=steps,
         parts=tuple(parts),
         usage=json.loads(usage) if usage else None,
+        spent=ledger.read(json.loads(spent)) if spent else (),
         tools=tuple(names),
         agent_id=agent_id,
         root_id=root_id,
         team=json.loads(team) if team else None,
+        client_tools=client.offered(json.loads(theirs)) if theirs else (),
     )
 
 
 # A checkpoint may come after a step that was stored meanwhile: what covers less changes no draft.
 _CHECKPOINT = f"""
 UPDATE chat_run AS run SET seq = greatest(run.seq, new.seq),
-    draft = CASE WHEN new.seq >= run.seq THEN new.draft::jsonb ELSE run.draft END,
+    draft = CASE WHEN new.seq >= run.seq THEN new.draft::jsonb ELSE run.draft END, spent = new.spent::jsonb,
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
-FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(drafts)s::text[])
-    AS new(id, attempt, seq, draft)
+FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(drafts)s::text[],
+    %(spent)s::text[]) AS new(id, attempt, seq, draft, spent)
 WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
 RETURNING run.id, {_STOPPED}
 """
@@ -203,6 +210,7 @@ def checkpoint(points: Sequence[Checkpoint]) -> dict[UUID, bool]:
                 "attempts": [point.attempt for point in points],
                 "seqs": [point.seq for point in points],
                 "drafts": [json.dumps(point.parts) for point in points],
+                "spent": [json.dumps(ledger.written(point.spent)) for point in points],
             },
         )
         return dict(cursor.fetchall())
@@ -214,12 +222,19 @@ def hand_over(run_id: UUID, attempt: int, provider: str, model: str) -> bool:
     return bool(mine.update(provider=provider, model=model))
 
 
-def release(held: Iterable[tuple[UUID, int]]) -> int:
-    """Give runs back before their end, because this worker stops: another begins them anew. Gives how many."""
+def release(held: Iterable[tuple[UUID, int, Sequence[Spent]]]) -> int:
+    """Give runs back before their end, because this worker stops: another begins them anew. Gives how many.
+
+    Each is its id, its attempt, and what was used for it.
+    """
     given = 0
-    for run_id, attempt in held:
+    for run_id, attempt, spent in held:
         given += Run.objects.filter(pk=run_id, attempt=attempt, state=RunState.RUNNING).update(
-            state=RunState.QUEUED, not_before=Now(), lease_until=None, given_back=F("given_back") + 1
+            state=RunState.QUEUED,
+            not_before=Now(),
+            lease_until=None,
+            given_back=F("given_back") + 1,
+            spent=ledger.written(spent),
         )
         ring_run(run_id)
     return given

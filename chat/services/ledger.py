@@ -1,4 +1,8 @@
-"""What a run's end writes into the ledger of what models were used for."""
+"""What a run used of models, and what its end writes of that into the ledger.
+
+It is kept with the run by provider, model and key, with what no provider told of and had to be estimated among it, so
+that it outlasts waits, workers that stop or die, and the conversation.
+"""
 
 import math
 from collections.abc import Iterable
@@ -7,9 +11,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from accounts.services import usage
 from accounts.services.usage import Used
-from agents import ownkeys
 from agents.events import Usage, added
 from chat.models import Run
 
@@ -17,82 +22,120 @@ MOST_TOKENS = 10**12  # that one run is believed to have used: a provider may te
 MOST_USD = 10**9  # as above; the column holds less than 10**12
 
 
-@dataclass(frozen=True, slots=True)
-class Spender:
-    """On whose account a run is, and what it used that no provider told of."""
+class Spent(msgspec.Struct, frozen=True):
+    """What was used of one model with one key; `estimated` where the provider did not tell all of it."""
 
+    provider: str
+    model: str
+    own_key: bool
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None = None
+    estimated: bool = False
+
+    @property
+    def usage(self) -> Usage:
+        """It as usage."""
+        return Usage(self.input_tokens, self.output_tokens, self.cost_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """On whose account a run is, and what it used so far."""
+
+    workspace_id: UUID
+    session_id: UUID
+    run_id: UUID
     user_id: UUID | None
     agent_id: UUID
-    own_key: bool = False
-    estimated: Usage | None = None
+    spent: tuple[Spent, ...] = ()
 
 
-def entry(
-    by: Spender,
-    told: dict[str, Any] | None,
-    *,
-    workspace_id: UUID,
-    session_id: UUID,
-    run_id: UUID,
-    message_id: UUID | None,
-    provider: str,
-    model: str,
-) -> Used | None:
-    """The run's entry, None where it used nothing; `told` is its usage as the providers told it."""
-    total = Usage(**told) if told else None
-    if by.estimated is not None:
-        total = added(total, by.estimated)
-    if total is None or not (total.input_tokens or total.output_tokens):
-        return None
-    return Used(
-        workspace_id=workspace_id,
-        user_id=by.user_id,
-        agent_id=by.agent_id,
-        session_id=session_id,
-        run_id=run_id,
-        message_id=message_id,
-        provider=provider,
-        model=model,
-        input_tokens=believed(total.input_tokens),
-        output_tokens=believed(total.output_tokens),
-        cost_usd=believed_usd(total.cost_usd),
-        own_key=by.own_key,
-        estimated=by.estimated is not None,
+def spent_by(provider: str, model: str, own_key: bool, usage: Usage, *, estimated: bool) -> Spent:
+    """So much usage as that of one model with one key."""
+    return Spent(provider, model, own_key, usage.input_tokens, usage.output_tokens, usage.cost_usd, estimated)
+
+
+def summed(spent: Iterable[Spent]) -> tuple[Spent, ...]:
+    """The same by provider, model and key, each of them once."""
+    sums: dict[tuple[str, str, bool], Spent] = {}
+    for one in spent:
+        key = one.provider, one.model, one.own_key
+        before = sums.get(key)
+        if before is not None:
+            one = spent_by(*key, added(before.usage, one.usage), estimated=before.estimated or one.estimated)
+        sums[key] = one
+    return tuple(sums.values())
+
+
+def total(spent: Iterable[Spent]) -> Usage | None:
+    """All of it together; None where there is nothing."""
+    sum_of: Usage | None = None
+    for one in spent:
+        sum_of = added(sum_of, one.usage)
+    return sum_of
+
+
+def read(stored: Any) -> tuple[Spent, ...]:
+    """What is stored with a run."""
+    return msgspec.convert(stored or [], tuple[Spent, ...])
+
+
+def written(spent: Iterable[Spent]) -> list[dict[str, Any]]:
+    """It as it is stored with a run."""
+    return [msgspec.structs.asdict(one) for one in spent]
+
+
+def account(run: Run) -> Account:
+    """On whose account a run is that no worker has, or none that answers."""
+    return Account(
+        workspace_id=run.workspace_id,
+        session_id=run.conversation_id,
+        run_id=run.pk,
+        user_id=run.conversation.user_id,
+        agent_id=run.agent_id,
+        spent=read(run.spent),
     )
 
 
-def record(entries: Iterable[Used | None]) -> None:
-    """Write the entries that there are, in the transaction at hand."""
-    usage.record([one for one in entries if one is not None])
+def entries(of: Account, message_id: UUID | None) -> list[Used]:
+    """A run's entries, one for each model that it used; none of those of which it used nothing."""
+    return [
+        Used(
+            workspace_id=of.workspace_id,
+            user_id=of.user_id,
+            agent_id=of.agent_id,
+            session_id=of.session_id,
+            run_id=of.run_id,
+            message_id=message_id,
+            provider=one.provider,
+            model=one.model,
+            input_tokens=believed(one.input_tokens),
+            output_tokens=believed(one.output_tokens),
+            cost_usd=believed_usd(one.cost_usd),
+            own_key=one.own_key,
+            estimated=one.estimated,
+        )
+        for one in of.spent
+        if one.input_tokens or one.output_tokens
+    ]
 
 
-def spender(run: Run) -> Spender | None:
-    """On whose account a run is that no worker has; None of a team's, whose members' runs have entries of their own."""
-    if run.team is not None:
-        return None
-    user_id = run.conversation.user_id
-    return Spender(user_id, run.agent_id, ownkeys.has(run.workspace_id, user_id, run.provider))
+def record(accounts: Iterable[tuple[Account, UUID | None]]) -> None:
+    """Write the entries of runs with their answers, in the transaction at hand."""
+    usage.record([entry for of, message_id in accounts for entry in entries(of, message_id)])
 
 
 def record_unfinished(run: Run) -> None:
-    """Write what a run used that no worker has: it waits, stands in line, or goes with its conversation."""
-    by = spender(run)
-    if by is None or not run.usage:
-        return
-    record(
-        [
-            entry(
-                by,
-                run.usage,
-                workspace_id=run.workspace_id,
-                session_id=run.conversation_id,
-                run_id=run.pk,
-                message_id=run.answer_id,
-                provider=run.provider,
-                model=run.model,
-            )
-        ]
-    )
+    """Write what a run used as far as it is stored: it waits, stands in line, or goes with its conversation."""
+    record([(account(run), run.answer_id)])
+
+
+def record_deleted(accounts: Iterable[Account]) -> None:
+    """Write what those of the runs used that are gone; those that are there have it from whoever ends them."""
+    used = [one for one in accounts if one.spent]
+    left = set(Run.objects.filter(pk__in=[one.run_id for one in used]).values_list("pk", flat=True)) if used else set()
+    record((one, None) for one in used if one.run_id not in left)
 
 
 def believed(tokens: int) -> int:

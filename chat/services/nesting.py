@@ -17,7 +17,7 @@ from django.db import transaction
 from agents import brain, teams
 from agents.brain import Choice
 from agents.models import Agent, AgentTeam, ChatMode
-from agents.services import versions
+from agents.services import authors, versions
 from agents.teams import Member, Prompt, Team
 from agents.tools.registry import ToolFailed
 from approvals.services import audit
@@ -187,8 +187,17 @@ def _start(parent: Run, agent: Agent, choice: Choice, *, text: str, role: RunRol
         ],
     )
     also = partial(_nest, parent=parent, root_id=root_id, role=role, place=place)
+    # Who stands behind the run that asks stands behind this one; where no person asked, its agent's authors do too.
+    behind_ids = {*parent.behind_ids, *(() if within.user_id else authors.of(agent))}
     return runs.start(
-        conversation, text=text, by=None, choice=choice, behind=parent.behind, mood=parent.mood, also=also
+        conversation,
+        text=text,
+        by=None,
+        choice=choice,
+        behind=parent.behind,
+        behind_ids=behind_ids,
+        mood=parent.mood,
+        also=also,
     )
 
 

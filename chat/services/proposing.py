@@ -12,15 +12,19 @@ from approvals.models import Approval
 from approvals.rules import Allow, Ask
 from approvals.services import approvals, audit, policies
 from chat.models import Action, ActionState, Run, RunState
-from chat.services import actions, gate
-from chat.services.actions import Asked
+from chat.services import actions, gate, ledger
+from chat.services.actions import Asked, Called
+from chat.services.ledger import Spent
 from chat.transcript import Part
 from core import faults, ids
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One turn of a model that ended in calls; `seq` covers everything said and proposed so far, as `parts` does."""
+    """One turn of a model that ended in calls; `seq` covers everything said and proposed so far, as `parts` does.
+
+    Of `late` calls those who watch are told when the step is stored: an event each, after `seq`.
+    """
 
     run_id: UUID
     attempt: int
@@ -29,13 +33,16 @@ class Step:
     parts: Sequence[Part]
     usage: dict[str, Any] | None
     calls: Sequence[ToolCall]
+    late: int = 0
+    spent: Sequence[Spent] = ()
 
 
-def propose(step: Step) -> list[Asked] | None:
+def propose(step: Step) -> list[Asked | Called] | None:
     """Store a step's calls with their verdicts, all in one transaction: from here on nothing is asked or run twice.
 
-    Gives the calls that wait for a manager, for whom the run lets go of its worker; or None where the run is not this
-    worker's any more. Where no call waits, those that are allowed are ready when this returns.
+    Gives the calls that wait for a manager or for the client, for whom the run lets go of its worker; or None where the
+    run is not this worker's any more. Where no call waits for a manager, those that are allowed are ready when this
+    returns.
     """
     while True:
         run = Run.objects.select_related(
@@ -59,7 +66,7 @@ def propose(step: Step) -> list[Asked] | None:
         return waiting
 
 
-def _store(run: Run, step: Step, judged: dict[UUID, gate.Judged], policy_version: int) -> list[Asked]:
+def _store(run: Run, step: Step, judged: dict[UUID, gate.Judged], policy_version: int) -> list[Asked | Called]:
     rows = [_action(run, step, place, key, one, policy_version) for place, (key, one) in enumerate(judged.items(), 1)]
     waiting: list[Asked] = []
     asked_before = Approval.objects.filter(run_id=run.pk).count()
@@ -73,13 +80,17 @@ def _store(run: Run, step: Step, judged: dict[UUID, gate.Judged], policy_version
     for refused in (row for row in rows if row.settled):
         actions.announce(refused)
     stored = {"draft": list(step.parts), "steps": step.number, "usage": step.usage}
-    if waiting:
-        seq = step.seq + len(waiting) + 1  # the events that tell of it: see Runner
-        actions.hold(run, seq=seq, **stored)
+    stored["spent"] = ledger.written(step.spent)
+    called = [Called(row.call_id, row.tool, row.arguments) for row in rows if row.state == ActionState.AWAITED]
+    if waiting or called:
+        seq = step.seq + step.late + len(waiting) + 1  # the events that tell of it: see Runner
+        state = RunState.WAITING_APPROVAL if waiting else RunState.WAITING_TOOLS
+        actions.hold(run, seq=seq, state=state, **stored)
     else:
         Run.objects.filter(pk=run.pk).update(seq=step.seq, **stored)
+    if not waiting:
         actions.make_ready(rows)
-    return waiting
+    return [*waiting, *called]
 
 
 def _action(run: Run, step: Step, place: int, key: UUID, judged: gate.Judged, policy_version: int) -> Action:
@@ -104,7 +115,8 @@ def _action(run: Run, step: Step, place: int, key: UUID, judged: gate.Judged, po
         policy_version=policy_version,
         policy_name=verdict.policy if verdict else "",
         verdict="deny" if judged.code else "allow" if isinstance(verdict, Allow) else "ask",
-        state=ActionState.ALLOWED,
+        state=ActionState.AWAITED if judged.client else ActionState.ALLOWED,
+        client=judged.client,
     )
     if judged.code:
         actions.refuse(action, judged.code, judged.reason)

@@ -1,7 +1,7 @@
 """Use cases of runs as people see them: start and cancel."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from accounts.models import Actor, User
 from accounts.services import budgets, holds
 from agents.brain import Choice
+from agents.tools.client import Definition
 from approvals.services import audit
 from chat import eventlog, transcript
 from chat.bells import ring_run
@@ -74,16 +75,19 @@ def start(
     mood: str = "",
     run_id: UUID | None = None,
     behind: User | None = None,
+    behind_ids: Iterable[UUID] = (),
     team: dict[str, Any] | None = None,
+    client_tools: Sequence[Definition] = (),
     images: Sequence[Written] = (),
     also: Callable[[Run], None] | None = None,
 ) -> Run:
     """Store the message and the run that answers it, and wake a worker once that is committed.
 
-    `also` is called in the same transaction; `team` says how a team answers; `images` come with the message. A
-    conversation that is not stored yet is stored with them. Who stands `behind` the run of an agent that woke by
-    itself, or made the key by which a message of another person came, countersigns nothing of it. Raises
-    ConversationBusy where another run has the conversation's turn and the message may neither wait nor interrupt.
+    `also` is called in the same transaction; `team` says how a team answers; `images` and `client_tools` come
+    with the message. A conversation that is not stored yet is stored with them. Who stands `behind` the run of an agent
+    that woke by itself, or made the key by which a message of another person came, countersigns nothing of it, nor do
+    those of `behind_ids` and the authors of the companion's persona. Raises ConversationBusy where another run has the
+    conversation's turn and the message may neither wait nor interrupt.
     """
     check_budgets(conversation, choice)
     message = Message(
@@ -106,6 +110,8 @@ def start(
         provider=choice.provider.name,
         model=choice.model,
         behind=by.key.maker if by and by.key else behind,
+        behind_ids=sorted({*behind_ids, *(conversation.companion.author_ids if conversation.companion else ())}),
+        client_tools=list(client_tools) or None,
     )
     conversation.title = conversation.title or _title(text)
     fresh = conversation._state.adding
@@ -229,7 +235,7 @@ def cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor | None)
         return False
     if run.ended:
         return False
-    if run.state == RunState.WAITING_APPROVAL:
+    if run.waits:
         verdicts.withdraw(run, by=by)
         run.refresh_from_db(fields=["seq", "draft"])
     run.seq = max(run.seq_base + run.attempt * Run.ATTEMPT_SEQS, conversation.last_seq, run.seq) + 1

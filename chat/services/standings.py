@@ -25,6 +25,7 @@ class Standing:
     companion: str
     conversation_id: str
     waits_for: tuple[actions.Asked, ...] = ()
+    called: tuple[actions.Called, ...] = ()
 
 
 def standing(run_id: str) -> Standing | None:
@@ -47,7 +48,8 @@ def standing(run_id: str) -> Standing | None:
         model=run.model,
         companion=run.companion_type,
         conversation_id=str(run.conversation_id),
-        waits_for=tuple(actions.asked(run.pk)) if run.state == RunState.WAITING_APPROVAL else (),
+        waits_for=tuple(actions.asked(run.pk)) if run.waits else (),
+        called=tuple(actions.called(run.pk)) if run.waits else (),
     )
 
 

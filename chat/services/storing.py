@@ -1,12 +1,16 @@
 """How a message and the run that answers it are stored: in one statement."""
 
 import json
+from typing import Any
 
 from django.db import connection
 
 from accounts.models import Actor
 from approvals.services import audit
 from chat.models import Conversation, Message, Run
+from memory.models import Author
+from memory.services import keeping
+from memory.services.keeping import Told, Whose
 
 _BEGIN = """WITH conversation AS (
     INSERT INTO chat_conversation (id, workspace_id, user_id, companion_id, agent_id, team_id, parent_id,
@@ -17,11 +21,12 @@ _STORE = """, message AS (
     INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, model, provider, metadata)
     VALUES (%(message)s, %(workspace)s, %(conversation)s, %(role)s, %(content)s, %(parts)s::jsonb, '', '',
         %(metadata)s::jsonb))
-INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, behind_id, message_id, state, active, attempt,
-    given_back, resumed, steps, seq_base, seq, draft, companion_type, mood, provider, model, worker, error_code,
-    error_message, agent_version)
-VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(behind)s, %(message)s, %(state)s, %(active)s, 0, 0,
-    false, 0, 0, 0, '[]'::jsonb, %(companion_type)s, %(mood)s, %(provider)s, %(model)s, '', '', '',
+INSERT INTO chat_run (id, workspace_id, conversation_id, agent_id, behind_id, behind_ids, message_id, state, active,
+    attempt, given_back, resumed, steps, seq_base, seq, draft, companion_type, mood, provider, model, worker,
+    error_code, error_message, client_tools, agent_version)
+VALUES (%(run)s, %(workspace)s, %(conversation)s, %(agent)s, %(behind)s, %(behind_ids)s::uuid[], %(message)s, %(state)s,
+    %(active)s, 0, 0, false, 0, 0, 0, '[]'::jsonb, %(companion_type)s, %(mood)s, %(provider)s, %(model)s, '', '', '',
+    %(client_tools)s::jsonb,
     coalesce((SELECT version FROM agents_agent WHERE id = %(agent)s), 0))
 """
 
@@ -41,11 +46,13 @@ def store(conversation: Conversation, message: Message, run: Run, *, fresh: bool
         data={"companion": run.companion_type, "model": run.model, "provider": run.provider},
     )
     logged, told = audit.cte([begun])
+    remembered, said = _remembered(conversation, message)
     with connection.cursor() as cursor:
         cursor.execute(
-            (_BEGIN if fresh else "WITH ") + logged + _STORE,
+            (_BEGIN if fresh else "WITH ") + logged + remembered + _STORE,
             {
                 **told,
+                **said,
                 "background": conversation.agent_id,
                 "team": conversation.team_id,
                 "above": conversation.parent_id,
@@ -62,11 +69,23 @@ def store(conversation: Conversation, message: Message, run: Run, *, fresh: bool
                 "run": run.pk,
                 "agent": run.agent_id,
                 "behind": run.behind_id,
+                "behind_ids": run.behind_ids,
                 "state": run.state,
                 "active": run.active,
                 "companion_type": run.companion_type,
                 "mood": run.mood,
                 "provider": run.provider,
                 "model": run.model,
+                "client_tools": json.dumps(run.client_tools) if run.client_tools else None,
             },
         )
+
+
+def _remembered(conversation: Conversation, message: Message) -> tuple[str, dict[str, Any]]:
+    """What keeps the message as a memory of its person's, in the same statement; nothing where nobody speaks."""
+    if conversation.user_id is None or conversation.companion_id is None or conversation.parent_id is not None:
+        return "", {}
+    whose = Whose(conversation.workspace_id, conversation.user_id, conversation.companion_id)
+    said = Told(conversation.pk, message.pk, Author.PERSON.value, message.content)
+    statement, parameters = keeping.cte([(whose, said)])
+    return ", " + statement, parameters

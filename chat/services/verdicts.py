@@ -12,7 +12,7 @@ from agents.providers.base import ToolCall
 from agents.tools import registry
 from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.rules import Ask
-from approvals.services import approvals, audit, policies
+from approvals.services import approvals, audit, policies, rights
 from chat.bells import ring_action
 from chat.models import Action, ActionState, Run
 from chat.services import actions, gate
@@ -130,7 +130,8 @@ def withdraw(run: Run, *, by: Actor | None) -> None:
     who = audit.person(by) if by else audit.SYSTEM
     Run.objects.filter(pk=run.pk).update(cancel_requested_at=Now())
     approvals.cancel(run.pk, who=who, reason="The run was cancelled.")
-    left = list(Action.objects.filter(run=run, state__in=(ActionState.ALLOWED, ActionState.READY)).select_for_update())
+    undone = ActionState.ALLOWED, ActionState.READY, ActionState.AWAITED
+    left = list(Action.objects.filter(run=run, state__in=undone).select_for_update())
     for action in left:
         refuse(action, "cancelled")
         action.save(update_fields=actions.OUTCOME)
@@ -151,7 +152,9 @@ def resolve(action_id: UUID, *, by: Actor, resolution: str, note: str = "", atte
         actions.lock(found.pk)
         action = Action.objects.select_related("run__behind", "person").get(pk=found.pk)
         involved = (action.person, action.run.behind if action.run else None)
-        if not by.may(Role.MANAGER) or by.user.identity in {one.identity for one in involved if one}:
+        people = {one.identity for one in involved if one}
+        people |= rights.identities(action.run.behind_ids if action.run else ())
+        if not by.may(Role.MANAGER) or by.user.identity in people:
             raise MayNotResolve
         if action.state != ActionState.UNKNOWN:
             raise NotUnknown

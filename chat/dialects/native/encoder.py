@@ -10,6 +10,7 @@ from agents.events import (
     Compacted,
     Event,
     MemberEnded,
+    MemoriesRecalled,
     MessageCompleted,
     ProviderChanged,
     ReasoningDelta,
@@ -75,7 +76,7 @@ class Encoder:
                 return [("reasoning", _said(event))]
             case ToolProposed():
                 data = {"call_id": event.call_id, "name": event.name, "arguments": event.arguments}
-                return [("tool_call", data)]
+                return [("tool_call", {**data, "client": True} if event.client else data)]
             case ApprovalRequested():
                 return [("approval_required", _fields(event))]
             case ApprovalDecided():
@@ -95,6 +96,10 @@ class Encoder:
             case Compacted():
                 label = f"{event.messages} older messages are summarised; all of them stay in the session"
                 return [("status", {"label": label, "compacted": event.messages})]
+            case MemoriesRecalled():
+                count = len(event.memories)
+                label = f"{count} {'memory is' if count == 1 else 'memories are'} told to the model"
+                return [("status", {"label": label, "memories": event.memories})]
             case Usage():
                 return [("usage", _fields(event))]
             case MessageCompleted():
@@ -102,7 +107,9 @@ class Encoder:
             case RunCompleted():
                 return [self._done(event, event.message_id, "completed")]
             case RunWaiting():
-                return [self._done(event, None, "awaiting_approval", approvals=event.approvals)]
+                calls = {"calls": event.calls} if event.calls else {}
+                status = "awaiting_tools" if event.calls else "awaiting_approval"
+                return [self._done(event, None, status, approvals=event.approvals, **calls)]
             case RunCancelled():
                 return [self._done(event, event.message_id, "cancelled")]
             case RunFailed():

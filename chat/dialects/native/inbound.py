@@ -7,6 +7,7 @@ from uuid import UUID
 from accounts.models import Actor
 from agents import brain
 from agents.providers import abilities
+from agents.tools import client
 from chat import eventlog
 from chat.dialects.native.encoder import Encoder
 from chat.eventlog import Watch
@@ -31,10 +32,11 @@ def begin(
         preferred=actor.membership.preferred_model,
         agent_model=agent_model(conversation),
         user_id=actor.user.pk,
-        needs=needs(conversation) | ({abilities.VISION} if said.get("attachments") else frozenset()),
+        needs=needs(conversation) | brought(said),
     )
     if said.get("attachments"):  # reading them is work: none of it for a message that is not answered
         runs.check_budgets(conversation, choice)
+    theirs = client.read(said.get("tools", ()), actor.workspace.pk)
     pictures = attachments.read(said.get("attachments", ()))
     team, asked = conversation.team, said.get("model") or ""
     plan = nesting.plan(team, said["message"], mode=said.get("mode"), model=asked) if team else None
@@ -52,6 +54,7 @@ def begin(
                 mood=said.get("mood", ""),
                 run_id=run_id,
                 team=plan,
+                client_tools=theirs,
                 images=images,
                 also=also,
             )
@@ -61,18 +64,27 @@ def begin(
     return run, watch
 
 
+def brought(said: dict[str, Any]) -> frozenset[str]:
+    """The abilities that the model needs for what came with the message."""
+    needed = {"attachments": abilities.VISION, "tools": abilities.TOOLS}
+    return frozenset(ability for name, ability in needed.items() if said.get(name))
+
+
 def needs(conversation: Conversation) -> frozenset[str]:
     """The abilities that the model needs which answers here: tools, where any are offered to it."""
     companion = conversation.companion
-    if companion is None:
+    agent = companion.agent if companion else conversation.agent
+    if agent is None:
         return frozenset()
-    allowed = companion.tools_allowed
-    return frozenset({abilities.TOOLS} if [t for t in companion.agent.all_tools if not allowed or t in allowed] else ())
+    allowed = companion.tools_allowed if companion else []
+    return frozenset({abilities.TOOLS} if [t for t in agent.all_tools if not allowed or t in allowed] else ())
 
 
 def agent_model(conversation: Conversation) -> str:
     """The model that the agent wants who answers there; of a team the one that leads it."""
-    agent = conversation.companion.agent if conversation.companion else conversation.team and conversation.team.lead
+    agent = conversation.companion.agent if conversation.companion else conversation.agent
+    if conversation.team:
+        agent = conversation.team.lead
     return agent.model if agent else ""
 
 

@@ -97,7 +97,7 @@ class InboxView(APIView):
         tags=["inbox"],
     )
     def get(self, request: Request) -> Response:
-        """What the caller has not seen of their sessions, and for managers what agents reported by themselves."""
+        """What the caller has not seen: of their sessions, and of what agents reported to them by themselves."""
         return Response(InboxOut(inbox.page(by=actor_of(request), **InboxQuery.read(request.query_params))).data)
 
 

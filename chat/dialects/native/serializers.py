@@ -6,8 +6,10 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
+from agents.tools import client
+from chat.dialects.native.client_tools import CallOut
 from chat.models import Conversation, Message, Run
-from chat.services import attachments
+from chat.services import attachments, links
 from chat.services.runs import OnConflict
 from companions.models import Mood
 from core import images
@@ -31,6 +33,16 @@ class AttachmentRequest(StrictSerializer):
     )
 
 
+class ToolRequest(StrictSerializer):
+    """A tool whose calls the client makes."""
+
+    name = serializers.CharField(max_length=64, help_text="A-Z a-z 0-9 _ -, and of no tool that runs on the server.")
+    description = serializers.CharField(
+        max_length=client.LONGEST_DESCRIPTION, allow_blank=True, default="", help_text="What the model reads of it."
+    )
+    parameters = serializers.DictField(required=False, help_text="The JSON Schema of its arguments, an object.")
+
+
 class MessageRequest(StrictSerializer):
     """A message to a companion that the path names."""
 
@@ -46,9 +58,18 @@ class MessageRequest(StrictSerializer):
         max_length=attachments.MOST,  # type: ignore[call-arg]  # of the list
         help_text="Images.",
     )
+    tools = ToolRequest(
+        many=True,
+        required=False,
+        max_length=client.MOST,  # type: ignore[call-arg]  # of the list
+        help_text="Tools that the client brings; the run waits for the results of their calls.",
+    )
     on_conflict = serializers.ChoiceField(choices=[(one.value, one.value) for one in OnConflict], default="reject")
     wait = serializers.FloatField(
-        min_value=0, max_value=600, required=False, help_text="Seconds to wait for an approval."
+        min_value=0,
+        max_value=600,
+        required=False,
+        help_text="Seconds to wait for an approval; where it is sent, a stream waits so for the client's tools too.",
     )
 
     def validate_message(self, value: str) -> str:
@@ -133,10 +154,20 @@ class EventsQuery(QuerySerializer):
     after = serializers.IntegerField(min_value=0, max_value=2**53, required=False)
 
 
+class PartsField(serializers.ListField):
+    """The parts of a message, in which the addresses of images open for a while."""
+
+    child = serializers.DictField()
+
+    def to_representation(self, data: Any) -> Any:
+        """The parts as their reader is shown them."""
+        return super().to_representation(links.signed(data))
+
+
 class MessageOut(serializers.ModelSerializer[Message]):
     """One entry of a session."""
 
-    parts = serializers.ListField(child=serializers.DictField())
+    parts = PartsField(help_text="The `url` of an image opens with a key, and as it stands here for a while without.")
     usage = serializers.DictField(allow_null=True)
 
     class Meta:
@@ -147,7 +178,7 @@ class MessageOut(serializers.ModelSerializer[Message]):
 class SessionOut(serializers.ModelSerializer[Conversation]):
     """A session in lists."""
 
-    companion = serializers.CharField(source="companion.type", allow_null=True, help_text="Null: it is with a team.")
+    companion = serializers.CharField(source="companion.type", allow_null=True, help_text="Null: a team or an agent.")
     team_id = serializers.UUIDField(allow_null=True)
 
     class Meta:
@@ -226,7 +257,7 @@ class AnswerMessage(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-ANSWER_STATUS = [(name, name) for name in ("completed", "awaiting_approval", "cancelled")]
+ANSWER_STATUS = [(name, name) for name in ("completed", "awaiting_approval", "awaiting_tools", "cancelled")]
 
 
 class ChatAnswer(serializers.Serializer[Any]):
@@ -242,3 +273,4 @@ class ChatAnswer(serializers.Serializer[Any]):
     provider = serializers.CharField()
     usage = serializers.DictField(allow_null=True)
     approvals = serializers.ListField(child=serializers.UUIDField())
+    calls = CallOut(many=True, required=False, help_text="What the client is to call; there with `awaiting_tools`.")

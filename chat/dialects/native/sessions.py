@@ -115,10 +115,10 @@ class SessionView(APIView):
 
     @extend_schema(parameters=[DeleteQuery], responses={204: None, **problems(*GUARDED, 404)}, tags=["sessions"])
     def delete(self, request: Request, session_id: UUID) -> HttpResponse:
-        """Delete the session with its messages and runs; a run under way is stopped."""
-        DeleteQuery.read(request.query_params)
+        """Delete the session with its messages and runs, with `forget` its memories too; a run is stopped."""
+        forget = DeleteQuery.read(request.query_params)["forget"]
         actor = actor_of(request)
-        conversations.delete(conversations.get(session_id, by=actor), by=actor)
+        conversations.delete(conversations.get(session_id, by=actor), by=actor, forget=forget)
         return Response(status=204)
 
 

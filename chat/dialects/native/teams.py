@@ -29,8 +29,9 @@ from core.errors import Invalid
 
 
 class TeamMessage(MessageRequest):
-    """A message to a team."""
+    """A message to a team; its members have their own tools alone."""
 
+    tools = None  # type: ignore[assignment]  # how DRF drops a field of the parent
     mode = serializers.ChoiceField(choices=ChatMode.choices, required=False, help_text="Left out: the team's own.")
 
 

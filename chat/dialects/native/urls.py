@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from chat.dialects.native import attachments, hooks, inbox, info, sessions, teams, views
+from chat.dialects.native import attachments, client_tools, hooks, inbox, info, sessions, teams, views
 
 UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
@@ -16,6 +16,7 @@ urlpatterns = [
     re_path(rf"^runs/(?P<run_id>{UUID})/?$", views.RunView.as_view()),
     re_path(rf"^runs/(?P<run_id>{UUID})/events/?$", views.RunEventsView.as_view()),
     re_path(rf"^runs/(?P<run_id>{UUID})/cancel/?$", views.RunCancelView.as_view()),
+    re_path(rf"^runs/(?P<run_id>{UUID})/tool-results/?$", client_tools.ToolResultsView.as_view()),
     re_path(rf"^attachments/(?P<attachment_id>{UUID})/?$", attachments.AttachmentView.as_view()),
     re_path(rf"^hooks/(?P<hook_id>{UUID})/?$", hooks.HookView.as_view()),
     re_path(r"^inbox/?$", inbox.InboxView.as_view()),

@@ -109,15 +109,16 @@ class ChatView(APIView):
         actor = actor_of(request)
         streamed = said["stream"] or "text/event-stream" in request.headers.get("Accept", "")
         wait = said.get("wait", inbound.STREAM_WAIT if streamed else 0.0)
+        for_client = said.get("wait", 0.0) if streamed else 0.0  # a body tells the calls only when it ends
         serve = serve_stream if streamed else answered
         with idempotency.claimed(request) as claim:
             if isinstance(claim, idempotency.Replay):
                 run = runs.get(claim.response["run_id"], by=actor)
-                response = serve(run, follow(str(run.pk), wait=wait))
+                response = serve(run, follow(str(run.pk), wait=wait, wait_for_client=for_client))
                 response["Idempotency-Replayed"] = "true"
                 return response
             run, watch = inbound.begin(actor, said, find(), also=keep(claim))
-        response = serve(run, follow(str(run.pk), watch=watch, wait=wait))
+        response = serve(run, follow(str(run.pk), watch=watch, wait=wait, wait_for_client=for_client))
         stream.release_with(response, lambda: feed.unwatch(str(run.pk), watch))
         return response
 
@@ -197,7 +198,9 @@ def serve_answer(run: Run, batches: AsyncGenerator[list[Numbered]]) -> HttpRespo
         if isinstance(last, RunFailed):
             raise RunError(last, run)
         if isinstance(last, RunWaiting):
-            return 202, answer_body(run, last, "awaiting_approval", None, approvals=last.approvals)
+            status = "awaiting_tools" if last.calls else "awaiting_approval"
+            body = answer_body(run, last, status, None, approvals=last.approvals)
+            return 202, {**body, "calls": last.calls} if last.calls else body
         assert isinstance(last, RunCompleted | RunCancelled), "a followed run always ends with an event"
         message = told(fold) or await bridge.in_thread(stored, last.message_id)
         status = "completed" if isinstance(last, RunCompleted) else "cancelled"
