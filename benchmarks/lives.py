@@ -60,7 +60,7 @@ class Lives:
             usage=None,
             calls=[call],
         )
-        return proposing.propose(step) or []
+        return [one for one in proposing.propose(step) or [] if isinstance(one, Asked)]
 
     def _countersign(self, claim: Claim) -> None:
         for asked in self.propose(claim):

@@ -1,11 +1,13 @@
 """The cast: one workspace with its people, a stranger from another, and a client that carries a key."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
 import redis
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.http import HttpResponse
 from django.test import Client
 
@@ -63,10 +65,18 @@ def other_workspace(db: None) -> Workspace:
     return Workspace.objects.create(name="Elsewhere", slug="elsewhere")
 
 
+@cache
+def _hash(password: str) -> str:
+    return make_password(password)  # slow, as it must be
+
+
 def person(workspace: Workspace, name: str, role: Role = Role.MEMBER, password: str | None = None) -> Actor:
-    """A new person with a role; without a password, which is slow to set, they cannot sign in."""
+    """A new person with a role; without a password they cannot sign in."""
     email = f"{name}@{workspace.slug}.example"
-    user = User.objects.create_user(email, password, name=name.capitalize())
+    user = User.objects.create_user(email, name=name.capitalize())
+    if password is not None:
+        user.password = _hash(password)
+        user.save(update_fields=["password"])
     membership = Membership.objects.create(workspace=workspace, user=user, role=role)
     return Actor(user=user, workspace=workspace, membership=membership)
 
@@ -95,13 +105,18 @@ def stranger(other_workspace: Workspace) -> Actor:
     return person(other_workspace, "stranger")
 
 
-@pytest.fixture
-def smart_home(workspace: Workspace) -> Companion:
-    """The companion that tests talk to, with an agent of the same slug."""
+def companion(workspace: Workspace) -> Companion:
+    """A new companion, with an agent of the same slug."""
     agent = Agent.objects.create(
         workspace=workspace, slug="smart-home", name="Hestia", instructions="You help people run their home."
     )
     return Companion.objects.create(workspace=workspace, type="smart-home", name="Hestia", agent=agent)
+
+
+@pytest.fixture
+def smart_home(workspace: Workspace) -> Companion:
+    """The companion that tests talk to."""
+    return companion(workspace)
 
 
 @pytest.fixture

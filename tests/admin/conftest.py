@@ -280,10 +280,10 @@ def pages(home: Home) -> list[str]:
     found += [url(Approval, page, home[Approval].pk) for page in ("decide", "edit", "standing")]
     found += [url(Workspace, page, home[Workspace].pk) for page in ("freeze", "unfreeze")]
     found += [url(AgentHook, page, home[AgentHook].pk) for page in ("rotate", "switch_off", "switch_on")]
-    found += [url(Agent, page, home[Agent].pk) for page in ("switch_off", "switch_on", "trust")]
+    found += [url(Agent, page, home[Agent].pk) for page in ("switch_off", "switch_on", "trust", "try_it")]
     found += [url(Grant, "revoke", home[Grant].pk), reverse("admin:approvals_inbox"), reverse("admin:approvals_trust")]
     found += [url(McpTool, page, home[McpTool].pk) for page in ("accept", "withdraw")]
-    found.append(url(McpServer, "ask_for_tools", home[McpServer].pk))
+    found += [url(McpServer, "ask_for_tools", home[McpServer].pk), reverse("admin:agents_agent_import_file")]
     found.append(url(SandboxItem, "break_down", home[SandboxItem].pk))
     found += [url(ApiKey, page, home[ApiKey].pk) for page in ("rotate", "revoke")]
     return [*found, f"{url(User, 'changelist')}{home[User].pk}/password/"]

@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.models import Role
 from chat.models import Attachment, Compaction, Message
-from chat.services import attachments
+from chat.services import attachments, links
 from tests.admin.conftest import HOSTILE, Home, url
 from tests.pictures import encoded, picture, saved
 
@@ -26,8 +26,8 @@ def test_an_image_is_told_of_and_its_picture_is_not_shown(page: str, here: Home,
         assert told in shown
     assert encoded(data)[:40] not in shown
     for attribute in ("src", "href"):
-        assert f'{attribute}="{attachments.PATH}' not in shown
-    assert (f"{attachments.PATH}{image.pk}" in shown) == (page == "change")
+        assert f'{attribute}="{links.PATH}' not in shown
+    assert (f"{links.PATH}{image.pk}" in shown) == (page == "change")
 
 
 def test_the_images_of_a_message_are_found_by_its_id(here: Home, staff: Staff) -> None:

@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from accounts.models import Role
 from agents.models import Agent, AgentTeam
+from agents.services import teams
 from approvals.models import AuditEvent
 
 
@@ -34,6 +35,16 @@ def test_an_agent_of_another_workspace_is_no_choice(form, staff, other_workspace
     for field in ("lead", "members-1-agent"):
         answer = client.post(reverse("admin:agents_agentteam_add"), {**form, field: theirs.pk})
         assert answer.status_code == 200
+    assert not AgentTeam.objects.filter(slug="pair").exists()
+
+
+def test_a_team_has_no_more_members_than_it_may_and_a_workspace_no_more_teams(form, staff, workspace, monkeypatch):
+    client, address = staff(Role.ADMIN), reverse("admin:agents_agentteam_add")
+    monkeypatch.setattr(teams, "MOST_MEMBERS", 1)
+    assert "1 members at most" in client.post(address, form).content.decode()
+    monkeypatch.setattr(teams, "MOST_MEMBERS", 2)
+    monkeypatch.setattr(teams, "MOST", AgentTeam.objects.filter(workspace=workspace).count())
+    assert "teams at most" in client.post(address, form).content.decode()
     assert not AgentTeam.objects.filter(slug="pair").exists()
 
 

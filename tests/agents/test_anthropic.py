@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from agents import environment, loop
-from agents.events import ReasoningDelta, Status, TextDelta, Usage
+from agents.events import LENGTH, ReasoningDelta, Status, TextDelta, Usage
 from agents.providers import provider_for
 from agents.providers.anthropic import Answer, AnthropicProvider
 from agents.providers.base import (
@@ -27,6 +27,7 @@ from agents.providers.base import (
     ToolCall,
     UnknownModel,
 )
+from agents.providers.speech import AT_LENGTH
 from tests.agents.conftest import ask
 from tests.agents.listening import TOOLS, called, hear, hear_out, text
 from tests.servers import anthropic_wire as says
@@ -86,16 +87,16 @@ async def test_an_odd_but_whole_answer_is_heard(claude, model, said):
 
 
 @pytest.mark.parametrize(
-    ("reason", "label"),
+    ("reason", "told"),
     [
-        ("max_tokens", "cut at the model's length limit"),
-        ("model_context_window_exceeded", "cut at the end of the model's context window"),
-        ("refusal", "stopped by the provider's content filter"),
-        ("pause_turn", "paused by the provider before its end"),
+        ("max_tokens", AT_LENGTH),
+        ("model_context_window_exceeded", Status("cut at the end of the model's context window", LENGTH)),
+        ("refusal", Status("stopped by the provider's content filter")),
+        ("pause_turn", Status("paused by the provider before its end")),
     ],
 )
-async def test_an_answer_that_was_broken_off_says_so(claude, reason, label):
-    assert Status(label) in await hear(claude, f"plain:{reason}")
+async def test_an_answer_that_was_broken_off_says_so(claude, reason, told):
+    assert told in await hear(claude, f"plain:{reason}")
     assert not any(isinstance(event, Status) for event in await hear(claude, "plain"))
 
 

@@ -26,6 +26,7 @@ from agents.providers.base import (
     UnknownModel,
 )
 from agents.providers.google import Answer, GoogleProvider
+from agents.providers.speech import AT_LENGTH
 from tests.agents.conftest import ask
 from tests.agents.listening import TOOLS, called, hear, hear_out, text
 from tests.servers import google_wire as says
@@ -100,17 +101,17 @@ async def test_who_has_ended_is_not_waited_for(gemini, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("reason", "label"),
+    ("reason", "told"),
     [
-        ("MAX_TOKENS", "cut at the model's length limit"),
-        ("SAFETY", "stopped by the provider's content filter"),
-        ("PROHIBITED_CONTENT", "stopped by the provider's content filter"),
-        ("RECITATION", "stopped by the provider because it recited a source"),
-        ("OTHER", "stopped by the provider"),
+        ("MAX_TOKENS", AT_LENGTH),
+        ("SAFETY", Status("stopped by the provider's content filter")),
+        ("PROHIBITED_CONTENT", Status("stopped by the provider's content filter")),
+        ("RECITATION", Status("stopped by the provider because it recited a source")),
+        ("OTHER", Status("stopped by the provider")),
     ],
 )
-async def test_an_answer_that_was_broken_off_says_so(gemini, reason, label):
-    assert Status(label) in await hear(gemini, f"plain:{reason}")
+async def test_an_answer_that_was_broken_off_says_so(gemini, reason, told):
+    assert told in await hear(gemini, f"plain:{reason}")
     assert not any(isinstance(event, Status) for event in await hear(gemini, "plain"))
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from agents import brain, environment, loop
-from agents.events import ReasoningDelta, Status, TextDelta, Usage
+from agents.events import ReasoningDelta, TextDelta, Usage
 from agents.providers import abilities, provider_for
 from agents.providers.base import (
     AnswerTooLong,
@@ -28,6 +28,7 @@ from agents.providers.base import (
     UnknownModel,
 )
 from agents.providers.ollama import Answer
+from agents.providers.speech import AT_LENGTH
 from tests.agents.conftest import ask
 from tests.agents.listening import TOOLS, called, hear, hear_out, text
 from tests.servers import ollama_wire as says
@@ -62,7 +63,7 @@ async def test_what_cannot_be_stored_is_replaced(llama):
 
 
 async def test_an_answer_that_the_model_broke_off_says_so(llama):
-    assert Status("cut at the model's length limit") in await hear(llama, "plain~length")
+    assert AT_LENGTH in await hear(llama, "plain~length")
 
 
 async def test_a_model_that_was_only_loaded_has_not_answered(llama):

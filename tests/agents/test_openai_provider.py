@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 
 import pytest
 
-from agents.events import ReasoningDelta, Status, TextDelta, Usage
+from agents.events import ReasoningDelta, TextDelta, Usage
 from agents.providers import provider_for
 from agents.providers.base import (
     AnswerTooLong,
@@ -22,6 +22,7 @@ from agents.providers.base import (
     UnknownModel,
 )
 from agents.providers.openai import Answer
+from agents.providers.speech import AT_LENGTH
 from core import outbound
 from tests.agents.conftest import ask
 from tests.servers.openai_scripts import TEXT
@@ -112,7 +113,7 @@ async def test_reasoning_is_told_apart_from_the_answer(spec, name):
 
 
 async def test_an_answer_that_the_model_broke_off_says_so(spec):
-    assert Status("cut at the model's length limit") in await hear(spec, "ends-with:length")
+    assert AT_LENGTH in await hear(spec, "ends-with:length")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from agents.providers import prices
+from agents.providers import anthropic, google, presets, prices
 
 OPENAI, ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com/v1"
 
@@ -15,6 +15,41 @@ def test_a_price_holds_at_its_providers_address_alone():
     for elsewhere in ("https://proxy.example/v1", "http://127.0.0.1:8000/v1", "http://ollama:11434", "", "http://[::1"):
         assert prices.of(elsewhere, "gpt-4o") is None
         assert prices.cost(elsewhere, "gpt-4o", 1, 1) is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://api.openai.com.evil.example/v1",
+        "https://api.openai.com@evil.example/v1",
+        "https://api.openai.com:pass@evil.example/v1",
+        "https://api.openai.community/v1",
+        "https://eu.api.openai.com/v1",
+        "https://evil.example/https://api.openai.com/v1",
+        "https://evil.example/x.googleapis.com",
+        "https://x.openai.azure.com.evil.example/",
+        "https://openai.azure.com.evil.example/",
+        "http://api.openai.com/v1",
+    ],
+)
+def test_an_address_that_only_looks_like_a_providers_has_no_price(address):
+    assert prices.of(address, "gpt-4o") is None
+    assert prices.cost(address, "gpt-4o", 1, 1) is None
+
+
+@pytest.mark.parametrize(
+    "address", ["https://API.OpenAI.com/v1", "https://api.openai.com:443/v1", "https://mine.openai.azure.com/"]
+)
+def test_a_provider_is_known_by_its_host_or_by_a_name_that_it_gave(address):
+    assert prices.of(address, "gpt-4o") == (2.5, 10.0)
+
+
+def test_the_presets_that_sell_have_prices():
+    models = {"groq": "llama-3.3-70b-versatile", "mistral": "mistral-small-latest", "deepseek": "deepseek-chat"}
+    for name, model in {**models, "openai": "gpt-4o-mini", "openrouter": "openai/gpt-4o"}.items():
+        assert prices.of(presets.PRESETS[name].base_url, model) is not None, name
+    assert prices.of(google.BASE_URL, "gemini-2.5-flash") is not None
+    assert prices.of(anthropic.BASE_URL, "claude-sonnet-4-5") is not None
 
 
 @pytest.mark.parametrize("model", ["gpt-99", "", "x" * 10_000, "whisper-1"])

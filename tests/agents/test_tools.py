@@ -29,7 +29,7 @@ from agents.tools.registry import (
 from core.errors import Invalid
 
 SHIPPED = [
-    "ask_agent", "device_control", "device_list", "door_unlock",
+    "ask_agent", "device_control", "device_list", "door_unlock", "forget", "message_person", "recall", "remember",
     "service_logs", "service_restart", "service_start", "service_status", "service_stop",
     "web_fetch", "web_search",
 ]  # fmt: skip
@@ -286,7 +286,8 @@ def test_the_tools_of_apps_are_found():
     risks = {name: registry.get(name).risk.value for name in SHIPPED}
     assert risks == {
         "device_list": "read", "service_status": "read", "service_logs": "read",
-        "ask_agent": "read", "web_search": "read",
+        "ask_agent": "read", "web_search": "read", "recall": "read",
+        "remember": "write", "message_person": "write", "forget": "destructive",
         "device_control": "write", "service_start": "external", "web_fetch": "external",
         "door_unlock": "destructive", "service_restart": "destructive", "service_stop": "destructive",
     }  # fmt: skip

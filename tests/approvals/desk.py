@@ -44,12 +44,14 @@ class Matter:
 
 
 class Desk:
-    """Keeps what is asked about, and hears what became of it; `asks` has the terms for services that an edit names."""
+    """Keeps what is asked about, and hears what became of it; `asks` has the terms for services that an edit
+    names, `changes` what was changed since it was asked."""
 
     def __init__(self) -> None:
         self.matters: dict[UUID, Matter] = {}
         self.heard: list[tuple[UUID, str]] = []
         self.asks: dict[str, Ask] = {}
+        self.changes: dict[UUID, str] = {}
         self.locked: list[UUID] = []
         self._writing = threading.Lock()
 
@@ -91,6 +93,10 @@ class Desk:
         """The call as it is now."""
         arguments = self.matters[approval.subject_id].arguments
         return call(approval.workspace, agent=str(approval.subject_id), arguments=arguments)
+
+    def changed(self, approval: Approval) -> str:
+        """Whether the service is another by now."""
+        return self.changes.get(approval.subject_id, "")
 
     def calls_since(self, workspace_id: UUID, since: datetime) -> Iterator[PastCall]:
         """None are kept."""

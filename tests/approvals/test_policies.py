@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -175,7 +176,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("approval_lasts", {"approval_lasts": "soon"}), ("enabled", {"enabled": "perhaps"}),
     ("condition", {"condition": None}),
     ("condition", {"condition": "args.amount >"}), ("condition", {"condition": "nothing == 1"}),
-    ("escalate_to", {"escalate_after": timedelta(hours=1)}), ("escalate_to", {"escalate_to_id": ids.new()}),
+    ("escalate_to", {"escalate_after": timedelta(hours=1)}), ("escalate_to", {"escalate_to_id": UUID(int=1)}),
 ]  # fmt: skip
 
 

@@ -37,6 +37,7 @@ SAMPLES = {
     events.Status: ("thinking",),
     events.ProviderChanged: ("groq", "llama", "p: it does not answer; groq answers with llama"),
     events.Compacted: (12, "p", "m"),
+    events.MemoriesRecalled: (["e1", "e2"],),
     events.Usage: (3, 4, None),
     events.MessageCompleted: ("m1", "2026-01-01T00:00:00Z"),
     events.RunCompleted: ("m1", "hello"),
@@ -60,6 +61,7 @@ NAMES = {
     events.Status: ["status"],
     events.ProviderChanged: ["status"],
     events.Compacted: ["status"],
+    events.MemoriesRecalled: ["status"],
     events.Usage: ["usage"],
     events.MessageCompleted: [],
     events.RunCompleted: ["done"],
@@ -104,7 +106,18 @@ def test_the_end_of_a_run_is_told_as_the_contract_lists_it():
     other = encoder().frames(events.RunCompleted("m1", "hello", "groq", "llama"))[0][1]
     assert (other["provider"], other["model"]) == ("groq", "llama")
     assert encoder().frames(events.RunCancelled("m1", "hel"))[0][1]["status"] == "cancelled"
+    call = {"call_id": "c1", "name": "getLocation", "arguments": {}}
+    for_client = encoder().frames(events.RunWaiting(["a1"], "hello", calls=[call]))[0][1]
+    assert (for_client["status"], for_client["approvals"], for_client["calls"]) == ("awaiting_tools", ["a1"], [call])
     waiting = encoder().frames(events.RunWaiting(["a1"], "hello"))[0][1]
+    assert "calls" not in waiting
     assert (waiting["status"], waiting["approvals"]) == ("awaiting_approval", ["a1"])
     failed = encoder().frames(events.RunFailed("stalled", "It fell silent.", True))[0][1]
     assert (failed["code"], failed["retryable"]) == ("stalled", True)
+
+
+def test_a_call_says_that_it_is_the_clients_only_where_it_is():
+    server, theirs = events.ToolProposed("c1", "a", {}), events.ToolProposed("c1", "a", {}, client=True)
+    told = {"call_id": "c1", "name": "a", "arguments": {}}
+    assert encoder().frames(server) == [("tool_call", told)]
+    assert encoder().frames(theirs) == [("tool_call", {**told, "client": True})]

@@ -8,6 +8,7 @@ from agents.models import Agent, McpServer, McpTool
 from agents.services import mcp
 from agents.tools import mcp as source
 from agents.tools import registry
+from approvals.services.endings import AlreadyDecided
 from chat import executor
 from chat.services import execution
 from core.errors import Forbidden
@@ -94,11 +95,16 @@ def test_who_waits_for_an_approval_does_not_release_the_call_by_its_tool(server,
     assert not take()
 
 
-def test_an_approval_does_not_hold_for_other_secrets(server, step, owner, manager, settings):
+@pytest.mark.parametrize("approved", [True, False])
+def test_an_approval_does_not_hold_for_other_secrets(server, step, owner, manager, settings, approved):
     settings.MCP_STDIO_SERVERS["files"]["env"] = ["TOKEN"]
     [action] = of(step(("files__write_file", {"path": "/nowhere/b.txt", "content": "x"})))
+    if approved:
+        approve(action, manager)
     mcp.save(server, by=owner, secrets={"TOKEN": "another-0123456789"})
-    approve(action, manager)
+    if not approved:
+        with pytest.raises(AlreadyDecided, match="superseded"):
+            approve(action, manager)
     assert not take()
     action.refresh_from_db()
     assert (action.state, action.code) == ("refused", "tool_changed")

@@ -173,16 +173,16 @@ def test_a_run_that_kills_its_workers_is_given_up_with_what_it_said(say, setting
 def test_a_released_run_is_ready_for_another_worker_at_once(say):
     run = say("Hello")
     [claim] = take()
-    assert leases.release([(claim.run_id, claim.attempt)]) == 1
+    assert leases.release([(claim.run_id, claim.attempt, ())]) == 1
     assert [again.attempt for again in take()] == [2]
-    assert leases.release([(run.pk, 1)]) == 0
+    assert leases.release([(run.pk, 1, ())]) == 0
 
 
 def test_a_run_given_back_is_no_death(say, settings):
     settings.RUN_MAX_ATTEMPTS = 1
     run = say("Hello")
     [claim] = take()
-    leases.release([(claim.run_id, claim.attempt)])
+    leases.release([(claim.run_id, claim.attempt, ())])
     take()
     assert finishing.buried() == []
     lapse(run)
@@ -262,7 +262,7 @@ def test_a_cancelled_run_that_was_given_back_keeps_what_it_said(say, member):
     run = say("Hello")
     [claim] = take()
     leases.checkpoint([Checkpoint(run.pk, 1, 5, [{"type": "text", "text": "half"}])])
-    leases.release([(run.pk, 1)])
+    leases.release([(run.pk, 1, ())])
     runs.cancel(run, by=member)
     run.refresh_from_db()
     assert run.seq > claim.seq + 5

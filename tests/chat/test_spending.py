@@ -9,13 +9,17 @@ from accounts.models import Budget, BudgetHold, BudgetUse, UsageEntry
 from accounts.services import budgets
 from accounts.services.holds import BudgetExceeded
 from agents import brain
+from agents.events import Status
 from agents.models import Provider
-from chat import engine, spending
+from agents.providers import abilities
+from agents.providers.base import ProviderSpec
+from chat import committing, spending
 from chat.models import Message, Run, RunState
 from chat.runner import Runner
 from chat.services import conversations, finishing, leases, ledger, runs
+from chat.services.ledger import Spent
 from core import bridge
-from tests.chat.attempting import LateWriter, attempt
+from tests.chat.attempting import LateWriter, attempt, told
 from tests.servers import openai_server
 from tests.servers.openai_server import wait_until
 from tests.servers.threads import bridged
@@ -53,6 +57,12 @@ def ask(server, workspace, smart_home, member):
     return asked
 
 
+def account(claim: leases.Claim, *spent: Spent) -> ledger.Account:
+    return ledger.Account(
+        claim.workspace_id, claim.conversation_id, claim.run_id, claim.user_id, claim.agent_id, spent
+    )  # fmt: skip
+
+
 def counted() -> list[tuple[int, Decimal]]:
     return list(BudgetUse.objects.order_by("pk").values_list("tokens", "usd"))
 
@@ -84,10 +94,9 @@ def test_a_chat_that_is_deleted_while_it_is_answered_is_written_down_all_the_sam
     run = ask()
     [claim] = leases.claim("test", limit=1)
     conversations.delete(run.conversation, by=member)
-    spender = ledger.Spender(claim.user_id, claim.agent_id)
     outcome = finishing.Outcome(
         claim.run_id, claim.conversation_id, claim.workspace_id, claim.attempt, 5, RunState.CANCELLED, [], "one", MODEL,
-        usage={"input_tokens": 10, "output_tokens": 4, "cost_usd": None}, spender=spender,
+        account=account(claim, Spent("one", MODEL, False, 10, 4)),
     )  # fmt: skip
     assert finishing.finish([outcome]) == {}
     assert (UsageEntry.objects.get().user, UsageEntry.objects.get().output_tokens) == (member.user, 4)
@@ -97,10 +106,9 @@ def test_a_worker_that_came_too_late_writes_nothing_down(ask):
     ask()
     [claim] = leases.claim("test", limit=1)
     Run.objects.update(attempt=2)
-    spender = ledger.Spender(claim.user_id, claim.agent_id)
     outcome = finishing.Outcome(
         claim.run_id, claim.conversation_id, claim.workspace_id, 1, 5, RunState.COMPLETED, [], "one", MODEL,
-        usage={"input_tokens": 10, "output_tokens": 4, "cost_usd": None}, spender=spender,
+        account=account(claim, Spent("one", MODEL, False, 10, 4)),
     )  # fmt: skip
     assert finishing.finish([outcome]) == {}
     assert not UsageEntry.objects.exists()
@@ -208,11 +216,11 @@ def test_an_answer_whose_usage_is_nonsense_ends_its_run_and_spoils_no_other(ask,
         finishing.Outcome(
             claim.run_id, claim.conversation_id, claim.workspace_id, claim.attempt, 5, RunState.FAILED, [], "one",
             MODEL, usage={"input_tokens": tokens if claim.run_id == strange.pk else 4, "output_tokens": 4,
-            "cost_usd": cost}, spender=ledger.Spender(claim.user_id, claim.agent_id),
+            "cost_usd": cost}, account=account(claim, Spent("one", MODEL, False, 4, 4)),
         )
         for claim in leases.claim("test", limit=2)
     ]  # fmt: skip
-    engine.store(outcomes)
+    committing.store(outcomes)
     assert set(Run.objects.values_list("pk", "state")) == {(run.pk, RunState.FAILED) for run in (strange, other)}
     assert UsageEntry.objects.filter(run_id=other.pk).exists()
 
@@ -222,10 +230,9 @@ def test_a_provider_that_tells_nonsense_spoils_neither_ledger_nor_budget(ask, wo
     Budget.objects.create(workspace=workspace, tokens=20_000)
     run = ask()
     [claim] = leases.claim("test", limit=1)
-    spender = ledger.Spender(claim.user_id, claim.agent_id)
     outcome = finishing.Outcome(
         claim.run_id, claim.conversation_id, claim.workspace_id, 1, 5, RunState.COMPLETED, [], "one", MODEL,
-        usage={"input_tokens": told, "output_tokens": 4, "cost_usd": -1.0}, spender=spender,
+        account=account(claim, Spent("one", MODEL, False, told, 4, -1.0)),
     )  # fmt: skip
     assert run.pk in finishing.finish([outcome])
     entry = UsageEntry.objects.get()
@@ -233,13 +240,57 @@ def test_a_provider_that_tells_nonsense_spoils_neither_ledger_nor_budget(ask, wo
     assert entry.cost_usd == 0
 
 
-def test_a_teams_own_run_has_no_entry_beside_those_of_its_members(ask, workspace):
-    run = ask()
-    Run.objects.filter(pk=run.pk).update(usage={"input_tokens": 10, "output_tokens": 4, "cost_usd": None})
+def test_what_is_held_for_an_answer_is_the_most_that_it_is_asked_for(ask, workspace, server, settings):
+    settings.BUDGET_ANSWER_TOKENS = 300
+    ask()
+    attempt()
+    assert "max_tokens" not in server.chats[0].body  # where there is no budget an answer may be as long as it likes
+    Budget.objects.create(workspace=workspace, tokens=20_000)
+    budgets.forget()
+    ask()
+    attempt()
+    assert server.chats[1].body["max_tokens"] == 300
+
+
+def test_a_budget_is_never_gone_over_by_an_answer(workspace, smart_home, member, transactional_db, settings):
+    """The rehearsal keeps to its limit, as providers do: it would have said 500 words."""
+    settings.BUDGET_ANSWER_TOKENS = 40
+    with bridged():
+        choice = brain.Choice(brain.spec(workspace.pk, "rehearsal"), "rehearsal")
+        Budget.objects.create(workspace=workspace, tokens=400)
+        run = runs.start(
+            conversations.new(smart_home, by=member), text="[[rehearse: tokens=500 interval=0]]", by=member,
+            choice=choice,
+        )  # fmt: skip
+        outcome = attempt()
+    assert outcome is not None
+    entry = UsageEntry.objects.get()
+    assert (outcome.state, entry.output_tokens) == (RunState.COMPLETED, 40)
+    [(used, _)] = counted()
+    assert used == entry.tokens <= 400
+    labels = [event.label for event in told(run.pk) if isinstance(event, Status)]
+    assert labels == ["cut at the model's length limit; a budget lets an answer have 40 tokens"]
     run.refresh_from_db()
-    run.team = {"mode": "brainstorm"}
-    ledger.record_unfinished(run)
-    assert not UsageEntry.objects.exists()
-    run.team = None
-    ledger.record_unfinished(run)
-    assert UsageEntry.objects.get().tokens == 14
+    assert Message.objects.get(pk=run.answer_id).metadata == {"incomplete": "length"}
+
+
+def test_an_answer_that_its_model_cut_says_so_where_it_is_stored(ask):
+    for model, told_so in (("ends-with:length", {"incomplete": "length"}), ("ends-with:stop", {})):
+        run = ask(model)
+        attempt()
+        run.refresh_from_db()
+        assert Message.objects.get(pk=run.answer_id).metadata == told_so
+
+
+@pytest.mark.parametrize(
+    ("model", "window", "most"),
+    [("claude-3-haiku", None, 4_096), ("gpt-4o", None, 100_000), ("mine", 9_000, 8_000), ("mine", 1_000, 256)],
+)
+def test_no_more_is_held_than_a_model_can_say(settings, model, window, most):
+    settings.BUDGET_ANSWER_TOKENS = 100_000
+    spec = ProviderSpec("one", "openai", "http://127.0.0.1:1/v1")
+    abilities.forget()
+    if window:
+        abilities.learn(spec, model, abilities.Told(context_window=window))
+    assert spending.longest(spec, model, 1_000) == most
+    abilities.forget()

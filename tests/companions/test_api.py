@@ -29,6 +29,7 @@ def test_companions_are_those_of_the_workspace_that_are_switched_on(api, smart_h
                 "tone": "",
                 "mood": "normal",
                 "memory_layers": ["identity", "preferences", "history"],
+                "memory_budget": {"identity": 150, "preferences": 200, "history": 600},
                 "tools_allowed": [],
             }
         ]

@@ -53,7 +53,9 @@ class Operation:
         if not self.body:
             return None
         wanted = self.body.get("required") or list(self.fields)[:1]
-        return {name: examples[name] for name in wanted}
+        # Where a name means something else to this operation, its example is named with it.
+        own = {name: f"{self} {name}" for name in wanted}
+        return {name: examples[own[name] if own[name] in examples else name] for name in wanted}
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
@@ -119,16 +121,15 @@ def _closed(schema: Any) -> Any:
     return inner
 
 
-def rows() -> dict[str, str]:
-    """A digest of the rows of each table: two are equal where nothing was written."""
+def rows() -> dict[str, list[str]]:
+    """The rows of each table, as text: two are equal where nothing was written."""
     tables = [name for name in sorted(connection.introspection.table_names()) if name != "django_migrations"]
-    parts = (
-        f"SELECT '{name}', md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM \"{name}\" t"
-        for name in tables
-    )
+    found: dict[str, list[str]] = {name: [] for name in tables}
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts))
-        return dict(cursor.fetchall())
+        cursor.execute(" UNION ALL ".join(f"SELECT '{name}', t::text FROM \"{name}\" t" for name in tables))
+        for name, row in cursor.fetchall():
+            found[name].append(row)
+    return {name: sorted(texts) for name, texts in found.items()}
 
 
 def check_problem(response: Any, status: int | None = None) -> dict[str, Any]:

@@ -30,10 +30,12 @@ SCOPES = {
     "GET /v1/ai/agents/{agent_id}/export": "admin",
     **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/webhooks")},
     **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/tools") and one.method != "GET"},
+    **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/tool-secrets")},
     **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/mcp-servers")},
     **{str(one): "admin" for one in OPERATIONS if one.path.startswith("/v1/ai/teams") and one.method != "GET"},
     "POST /v1/ai/teams/{team_id}/chat": "chat",
     "GET /v1/ai/events": "audit",
+    **{str(one): "memory" for one in OPERATIONS if one.path.startswith("/v1/ai/memory")},
     **{str(one): "approvals" for one in OPERATIONS if one.path.startswith("/v1/ai/approvals")},
 }
 

@@ -18,7 +18,7 @@ UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 NO_JSON = {
     "POST /v1/ai/chat", "POST /v1/ai/companion/{type}/chat", "POST /v1/ai/teams/{team_id}/chat",
     "GET /v1/ai/runs/{run_id}/events", "GET /v1/ai/sessions/{session_id}/stream",
-    "GET /v1/ai/attachments/{attachment_id}",
+    "GET /v1/ai/attachments/{attachment_id}", "GET /v1/ai/memory/export",
 }  # fmt: skip
 """What answers as a stream, or with a picture; told of elsewhere."""
 STATUS = {
@@ -31,15 +31,21 @@ STATUS = {
     "POST /v1/ai/skills": 201,
     "DELETE /v1/ai/skills/{skill_id}": 204,
     "POST /v1/ai/keys": 201,
+    "POST /v1/ai/memory": 201,
+    "DELETE /v1/ai/memory/{memory_id}": 204,
     "DELETE /v1/ai/keys/{provider}": 204,
     "POST /v1/ai/teams": 201,
     "DELETE /v1/ai/teams/{team_id}": 204,
     "POST /v1/ai/tools": 201,
     "DELETE /v1/ai/tools/{tool_id}": 204,
+    "POST /v1/ai/tool-secrets": 201,
+    "DELETE /v1/ai/tool-secrets/{secret_name}": 204,
     "POST /v1/ai/mcp-servers": 201,
     "DELETE /v1/ai/mcp-servers/{mcp_server_id}": 204,
     "DELETE /v1/ai/mcp-servers/{mcp_server_id}/tools/{mcp_tool_id}/acceptance": 204,
 }
+
+NOT_ONCE_ENDED = {"POST /v1/ai/runs/{run_id}/tool-results"}
 
 
 def answered(one: Someone, text: str = "An answer") -> Message:
@@ -68,6 +74,9 @@ def test_an_answer_is_what_the_schema_documents_and_not_a_field_more(world: Worl
         answered(world.admin)
     answer = send(world.admin.api, operation, world.admin.url(operation), operation.least_body(world.examples))
     expected = STATUS.get(str(operation), 200)
+    if ended and str(operation) in NOT_ONCE_ENDED:
+        check_problem(answer, 409)
+        return
     assert answer.status_code == expected, answer.content
     assert len(answer.headers["X-Request-Id"]) > 10
     if not operation.public:

@@ -53,13 +53,16 @@ def test_no_header_makes_one_verb_another(world: World, operation):
     assert rows() == before
 
 
+ONCE = {f"POST /v1/ai/memory/{{memory_id}}/{verb}" for verb in ("accept", "undo")}
+
+
 @every_operation
 def test_a_path_works_with_and_without_a_slash_and_never_redirects(world: World, operation):
     path, body = world.admin.url(operation), {"unknown": 1}
     for which in (path, f"{path}/"):
         answer = send(world.admin.api, operation, which, body if operation.body else None)
         assert answer.status_code == 400 if operation.body else answer.status_code < 300, (which, answer.content)
-        if operation.method == "DELETE":
+        if operation.method == "DELETE" or str(operation) in ONCE:
             return
     for strange in ("/{}", "{}//", "{};a=1", "{}.", "{}/.", "{}%20", "{}%0a", "{}x"):
         check_problem(send(world.admin.api, operation, strange.format(path), body if operation.body else None), 404)
