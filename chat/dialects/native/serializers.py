@@ -215,6 +215,9 @@ class RunOut(serializers.ModelSerializer[Run]):
     companion = serializers.CharField(source="companion_type")
     status = serializers.CharField(source="state")
     usage = serializers.DictField(allow_null=True)
+    memories = serializers.ListField(
+        child=serializers.UUIDField(), allow_null=True, help_text="What its model was told of the person, by id."
+    )
     error = serializers.SerializerMethodField()
 
     class Meta:
@@ -229,6 +232,7 @@ class RunOut(serializers.ModelSerializer[Run]):
             "model",
             "message_id",
             "usage",
+            "memories",
             "error",
             "created_at",
             "started_at",
