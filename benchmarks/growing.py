@@ -46,7 +46,8 @@ SELECT gen_random_uuid(), owner.id, 'history', 'message', bank.text,
     array_to_tsvector(ARRAY(
         SELECT 'o' || owner.id || '_' || term FROM unnest(bank.terms) AS term)), bank.vector, %(embedder)s
 FROM (
-    SELECT n, CASE WHEN n %% %(every)s = 0 THEN 0 ELSE 1 + n %% %(small)s END AS place, n / %(small)s AS turn
+    SELECT n, CASE WHEN n %% %(every)s = 0 THEN 0 ELSE 1 + n %% %(small)s END AS place,
+        n / CASE WHEN n %% %(every)s = 0 THEN %(every)s ELSE %(small)s END AS turn
     FROM generate_series(%(first)s, %(last)s) AS n) AS row
 JOIN bench_owner AS owner ON owner.place = row.place
 JOIN bench_text AS bank ON bank.n = hashint8(row.n) & (%(texts)s - 1)

@@ -7,7 +7,7 @@ weeks ago`, `last Friday`). What is told of a day is told on it or soon after, s
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import MAXYEAR, date, datetime, timedelta
 
 FITS, SOON = 1.0, 0.6  # what is on the named day; what is told of it soon after
 AFTER_MONTH, IN_YEAR = 0.4, 0.5
@@ -70,7 +70,8 @@ class Days:
 def asked(question: str, now: datetime) -> list[Days]:
     """The days that a question names; of a day without a year each year's within two of now is taken."""
     text = question[:MOST].lower()
-    return [*_named(text, now.year), *_relative(text, now.date())]
+    found = [*_named(text, now.year), *_relative(text, now.date())]
+    return [one for one in found if one.last.year < MAXYEAR]  # there is no day after the last one to look up to
 
 
 def fit(days: Sequence[Days], day: date) -> float:

@@ -5,7 +5,6 @@ for what stands between, too: people answer "Lisbon, in May!" and do not say aga
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +14,8 @@ from operator import mul
 from memory import signs
 from memory.questions import Question
 
-POOL = 100  # the best by words and the best by meaning that are weighed
+NEAREST = 100  # by meaning, among which the last counts nothing
+POOL = 100  # the best by words that are weighed
 
 BY_WORDS = 0.4  # of what makes the best of a session; meaning is the rest
 
@@ -55,19 +55,22 @@ class Scored:
     values: tuple[float, ...]
 
 
-def scored(cells: Sequence[Cell], question: Question, *, total: int, weights: Mapping[str, float]) -> list[Scored]:
-    """The pool of these entries, the best first; `total` is how many entries the owners have."""
-    worth = Worth(cells, total=total, concepts=len(question.concepts))
+def scored(cells: Sequence[Cell], question: Question, *, worth: "Worth", weights: Mapping[str, float]) -> list[Scored]:
+    """The pool of these entries, the best first."""
+    most = max((worth(cell.mask) for cell in cells), default=0.0) or 1.0
     meaning = _meanings(cells)
     pool = _pool(cells, worth)
-    sessions = _sessions(pool, worth, meaning)
+    sessions = _sessions(pool, worth, most, meaning)
     places = {cell.place: cell for cell in cells}
     each = [weights[part] for part in PARTS]
     found = []
     for cell in pool:
+        near = _near(cell, places)
+        following = near[1]
         values = (
-            *_of_words(cell, places, worth),
-            *_of_meaning(cell, places, meaning),
+            *_of_words(cell, near, worth, most),
+            meaning.get(cell.id, 0.0),
+            meaning.get(following.id, 0.0) if following else 0.0,
             sessions[cell.session],
             float(cell.speaker in question.asked),
             cell.date,
@@ -85,14 +88,14 @@ def parts(scored: Scored, weights: Mapping[str, float]) -> dict[str, float]:
 
 
 class Worth:
-    """What sets of concepts are worth: each by how rare it is with this owner, as BM25 has it."""
+    """What sets of concepts are worth: each by how rare it is, as BM25 has it.
 
-    def __init__(self, cells: Iterable[Cell], *, total: int, concepts: int) -> None:
-        masks = Counter(cell.mask for cell in cells)
-        said = [sum(count for mask, count in masks.items() if mask >> bit & 1) for bit in range(concepts)]
+    `said` is for each concept how many entries say it, `total` how many there are.
+    """
+
+    def __init__(self, said: Sequence[int], *, total: int) -> None:
         self._each = [math.log(1 + (max(total - count, 0) + 0.5) / (count + 0.5)) for count in said]
         self._known: dict[int, float] = {}
-        self.most = max(map(self, masks), default=0.0) or 1.0
         self.whole = sum(self._each) or 1.0
 
     def __call__(self, mask: int) -> float:
@@ -116,34 +119,33 @@ def _pool(cells: Sequence[Cell], worth: Worth) -> list[Cell]:
     return list({cell.id: cell for cell in (*by_words, *others)}.values())
 
 
-def _sessions(pool: Iterable[Cell], worth: Worth, meaning: Mapping[str, float]) -> dict[tuple[str, int], float]:
+def _sessions(
+    pool: Iterable[Cell], worth: Worth, most: float, meaning: Mapping[str, float]
+) -> dict[tuple[str, int], float]:
     """How well the best of each session fits: what is asked about was talked of at length."""
     by_words = BY_WORDS if meaning else 1.0
     best: dict[tuple[str, int], float] = {}
     for cell in pool:
-        fits = by_words * worth(cell.mask) / worth.most + (1 - by_words) * meaning.get(cell.id, 0.0)
+        fits = by_words * worth(cell.mask) / most + (1 - by_words) * meaning.get(cell.id, 0.0)
         best[cell.session] = max(best.get(cell.session, 0.0), fits)
     return best
 
 
-def _of_words(cell: Cell, places: Mapping[tuple[str, int], Cell], worth: Worth) -> tuple[float, ...]:
-    talk, seq = cell.place
+def _of_words(cell: Cell, near: Sequence[Cell | None], worth: Worth, most: float) -> tuple[float, ...]:
     own = worth(cell.mask)
     seen, found = cell.mask, []
-    for step in (-1, 1, -2):
-        near = places.get((talk, seq + step))
-        new = near.mask & ~seen if near else 0
-        found.append(worth(new) / worth.most if new else 0.0)
+    for one in near:
+        new = one.mask & ~seen if one else 0
+        found.append(worth(new) / most if new else 0.0)
         seen |= new
-    return own / worth.most, own / worth.whole, *found
+    return own / most, own / worth.whole, *found
 
 
-def _of_meaning(
-    cell: Cell, places: Mapping[tuple[str, int], Cell], meaning: Mapping[str, float]
-) -> tuple[float, float]:
+def _near(cell: Cell, places: Mapping[tuple[str, int], Cell]) -> list[Cell | None]:
+    """What was said before it, after it, and before that, in its session."""
     talk, seq = cell.place
-    following = places.get((talk, seq + 1))
-    return meaning.get(cell.id, 0.0), meaning.get(following.id, 0.0) if following else 0.0
+    found = (places.get((talk, seq + step)) for step in (-1, 1, -2))
+    return [one if one and one.session == cell.session else None for one in found]
 
 
 @lru_cache(maxsize=4 << len(signs.ALL))

@@ -101,14 +101,15 @@ def _empty(word: str, language: str) -> bool:
     return not word or (of is not None and (language in of or DEFAULT in of))
 
 
-@lru_cache(maxsize=16_384)
 def _terms(word: str, language: str) -> tuple[str, ...]:
+    script = None if word.isascii() else _SCRIPT.match(word)
+    return _grams(word, 2 if script["twos"] else 3) if script else _stemmed(word[:LONGEST], language)
+
+
+@lru_cache(maxsize=16_384)
+def _stemmed(word: str, language: str) -> tuple[str, ...]:
     if not word.isascii():
-        script = _SCRIPT.match(word)
-        if script:
-            return _grams(word, 2 if script["twos"] else 3)
         language = SCRIPTS.get(unicodedata.name(word[0], "").partition(" ")[0], language)
-    word = word[:LONGEST]
     return (_stemmer(SNOWBALL[language]).stemWord(word),) if language in SNOWBALL else _grams(word, 3)
 
 

@@ -42,3 +42,11 @@ def test_what_is_told_soon_after_a_day_fits_less():
 )
 def test_what_names_no_day_asks_for_none(question):
     assert dates.fit(dates.asked(question, NOW), NOW.date()) == 0
+
+
+@pytest.mark.parametrize(
+    "question", ["on 9999-12-25", "valid until 31 December 9999", "in 9999", "on 0001-01-01", "in 0001"]
+)
+def test_a_day_at_the_end_of_time_is_asked_for_by_nobody(question):
+    for one in dates.asked(question, NOW):
+        assert one.last.year < 9999

@@ -126,3 +126,26 @@ def test_many_at_once_make_one_owner(member, smart_home):
         assert sum(pool.map(keep, range(24))) == 24
     assert Owner.objects.count() == 1
     assert Entry.objects.count() == 24
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_comes_second_waits_for_the_owner_that_another_makes(member, smart_home):
+    def keep() -> int:
+        try:
+            return keeping.keep([(whose(member, smart_home), told("The second"))])
+        finally:
+            connection.close()
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with ThreadPoolExecutor(1) as pool, connection.cursor() as cursor:
+        with transaction.atomic():
+            keeping.keep([(whose(member, smart_home), told("The first"))])
+            second = pool.submit(keep)
+            while not second.done():
+                cursor.execute(waiting)
+                if cursor.fetchone()[0]:
+                    break
+            assert not second.done()
+        assert second.result(timeout=30) == 1
+    assert Owner.objects.count() == 1
+    assert Entry.objects.count() == 2

@@ -62,3 +62,10 @@ def test_a_text_tells_what_it_is():
     assert signs.of("Did you go?") == [signs.ASKS]
     assert {*signs.of("I moved to Lisbon last year.")} == {signs.ME, signs.TIME, signs.PLACE, signs.NAME}
     assert signs.of("Nice") == []
+
+
+def test_texts_without_blanks_are_not_kept_in_the_cache():
+    before = terms._stemmed.cache_info().currsize
+    for at in range(20):
+        terms.stems("".join(chr(0x4E00 + at * 300 + n) for n in range(300)))
+    assert terms._stemmed.cache_info().currsize == before
