@@ -51,13 +51,16 @@ from approvals.terms import terms_of
 from chat.models import Action, Attachment, Compaction, Message, Run
 from chat.services import conversations, runs
 from companions.models import Companion
+from memory.models import Owner
+from memory.services import entries, owners
+from memory.services.entries import By, New
 from tests.cast import person
 
 REHEARSAL = Choice(ProviderSpec(name="rehearsal", kind="rehearsal"), "rehearsal")
 PROVIDER_KEY = "sk-canary-of-a-provider-0123456789"
 ANSWER = "canary of an idempotent answer"
 HOSTILE = '<script>alert("canary")</script><img src=x onerror=alert(1)>'
-OURS = {"accounts", "approvals", "agents", "companions", "chat"}
+OURS = {"accounts", "approvals", "agents", "companions", "memory", "chat"}
 
 
 @dataclasses.dataclass
@@ -96,6 +99,10 @@ def furnish(workspace: Workspace, name: str) -> Home:
     team = AgentTeam.objects.create(workspace=workspace, slug=f"{name}-team", name=f"{name} team {HOSTILE}", lead=agent)
     TeamMember.objects.create(team=team, agent=agent)
     rows.append(team)
+    noted = New(layer="history", text=f"{name} remembers {HOSTILE}", slot=f"{name}-note", metadata={"x": HOSTILE})
+    entry, _ = entries.write(owners.of(member, companion), noted, by=By.person(member))
+    entries.change(entry, by=By.person(member), text=f"{name} remembers more {HOSTILE}")
+    rows.append(entry.owner)
     rows.append(Skill.objects.create(workspace=workspace, slug=f"{name}-skill", name=f"{name} skill {HOSTILE}"))
     return Home(member, {type(row): row for row in rows}, secret, name)
 
@@ -284,6 +291,12 @@ def pages(home: Home) -> list[str]:
     found += [url(Grant, "revoke", home[Grant].pk), reverse("admin:approvals_inbox"), reverse("admin:approvals_trust")]
     found += [url(McpTool, page, home[McpTool].pk) for page in ("accept", "withdraw")]
     found += [url(McpServer, "ask_for_tools", home[McpServer].pk), reverse("admin:agents_agent_import_file")]
+    browser = url(Owner, "change", home[Owner].pk)
+    found += [f"{browser}?q=remembers", f"{browser}?status=all"]
+    found += [
+        reverse("admin:memory_entry", args=[home[Owner].pk, pk])
+        for pk in home[Owner].entries.filter(kind="note").values_list("pk", flat=True)
+    ]
     found.append(url(SandboxItem, "break_down", home[SandboxItem].pk))
     found += [url(ApiKey, page, home[ApiKey].pk) for page in ("rotate", "revoke")]
     return [*found, f"{url(User, 'changelist')}{home[User].pk}/password/"]

@@ -142,3 +142,18 @@ def test_a_companion_is_changed_and_its_layers_ticked(here: Home, staff: Staff) 
     row = Companion.objects.get(pk=here[Companion].pk)
     assert (row.type, row.memory_layers, row.workspace) == ("new", ["history"], here[Workspace])
     assert row.mood == "friendly"
+
+
+def test_what_a_companion_is_told_of_each_layer_is_a_number(here: Home, staff: Staff) -> None:
+    client, address = staff(Role.ADMIN), url(Companion, "change", here[Companion].pk)
+    text = client.get(address).text
+    assert 'name="memory_budget"' not in text
+    assert 'name="history_tokens" value="600"' in text
+    form = {"type": "new", "name": "New", "agent": here[Agent].pk, "mood": "normal", "identity_tokens": "0"}
+    assert client.post(address, {**form, "history_tokens": "1200"}).status_code == 302
+    row = Companion.objects.get(pk=here[Companion].pk)
+    assert row.memory_budget == {"identity": 0, "preferences": 200, "history": 1200}
+    for wrong in ("-1", "8001", "many", "1.5"):
+        assert client.post(address, {**form, "history_tokens": wrong}).status_code == 200
+    row.refresh_from_db()
+    assert row.memory_budget["history"] == 1200

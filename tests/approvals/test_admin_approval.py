@@ -154,7 +154,7 @@ def test_what_does_not_fit_decides_nothing(
 
 
 def test_who_may_not_decide_has_no_buttons_and_is_refused_and_logged(
-    desk: Desk, member: Actor, manager: Actor, auditor: Actor, browser: Browser
+    desk: Desk, member: Actor, manager: Actor, owner: Actor, auditor: Actor, browser: Browser
 ) -> None:
     own, other = request(desk, manager), request(desk, member)
     for actor, approval in ((auditor, other), (manager, own)):

@@ -280,7 +280,7 @@ def test_the_password_that_one_of_them_needs_is_asked_for_together(
 
 
 def test_an_auditor_decides_nothing_together_and_the_log_has_the_attempt(
-    desk: Desk, member: Actor, auditor: Actor, browser: Browser
+    desk: Desk, member: Actor, manager: Actor, auditor: Actor, browser: Browser
 ) -> None:
     row = ask(desk, member, "a")
     page = browser(auditor).get(f"{INBOX}?whose=all").text

@@ -278,8 +278,10 @@ def live(upstream: OpenAIServer) -> Iterator[Stack]:
         "KEEP_ALIVE_SECONDS": "0.3",
         "PROVIDER_FIRST_TOKEN_SECONDS": "1.5",
         "PROVIDER_BETWEEN_TOKENS_SECONDS": "1",
+        "EXTRACTION": "0",  # it writes in its own time
     }
     with running(env=env, scheduler=False) as stack:
+        httpx.get(f"{stack.base_url}/v1/ai/info", headers=stack.headers)  # the log is told of a key's first use
         yield stack
 
 
