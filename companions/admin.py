@@ -1,21 +1,37 @@
 """Companions in the admin."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextareaWidget,
+)
 
 from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin
 from accounts.admin.forms import LinesField, ScopedForm
 from companions import services
-from companions.models import Companion, Layer
+from companions.models import MOST_TOKENS, Companion, Layer, usual_budget
+
+
+def _tokens(layer: Layer) -> forms.IntegerField:
+    """How many tokens of a layer are told; empty: as many as usual."""
+    return forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MOST_TOKENS,
+        label=f"Tokens of {layer.label.lower()}",
+        help_text=f"About how much of it is told with a message; 0: nothing. Usual: {usual_budget()[layer]}.",
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
 
 
 class CompanionForm(ScopedForm):
-    """A companion; its memory layers are ticked, and its tools are lines."""
+    """A companion; its memory layers are ticked, what is told of each is a number, and its tools are lines."""
 
     tools_allowed = LinesField(
         required=False,
@@ -26,6 +42,26 @@ class CompanionForm(ScopedForm):
     memory_layers = forms.MultipleChoiceField(
         choices=Layer.choices, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
+    identity_tokens = _tokens(Layer.IDENTITY)
+    preferences_tokens = _tokens(Layer.PREFERENCES)
+    history_tokens = _tokens(Layer.HISTORY)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """With the numbers of the companion at hand."""
+        super().__init__(*args, **kwargs)
+        companion = cast(Companion, self.instance)
+        for layer, tokens in {**usual_budget(), **companion.memory_budget}.items():
+            if f"{layer}_tokens" in self.fields:
+                self.fields[f"{layer}_tokens"].initial = tokens
+
+    def clean(self) -> dict[str, Any]:
+        """What was filled in; the three numbers are the companion's budget."""
+        cleaned = super().clean()
+        told = {layer: cleaned.get(f"{layer}_tokens") for layer in usual_budget()}
+        cast(Companion, self.instance).memory_budget = {
+            layer: usual if told[layer] is None else told[layer] for layer, usual in usual_budget().items()
+        }
+        return cleaned
 
 
 @admin.register(Companion)
@@ -33,6 +69,7 @@ class CompanionAdmin(ScopedAdmin):
     """Whom people talk to. A companion is switched off, not deleted: conversations name it."""
 
     form = CompanionForm
+    exclude = ("memory_budget",)
     list_display = ("name", "type", "workspace", "agent", "memory", "enabled", "updated_at")
     list_select_related = ("workspace", "agent")
     list_filter = ("enabled", ("workspace", RelatedFilter))

@@ -30,6 +30,9 @@ def every_layer() -> list[str]:
     return [layer.value for layer in Layer]
 
 
+MOST_TOKENS = 8_000  # of memories of one layer that are told with a message
+
+
 def usual_budget() -> dict[str, int]:
     """Tokens of each layer that a companion is told with a message: about 1,000 together."""
     return {Layer.IDENTITY.value: 150, Layer.PREFERENCES.value: 200, Layer.HISTORY.value: 600}

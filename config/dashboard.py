@@ -57,6 +57,7 @@ UNFOLD = {
                 "title": "Answering",
                 "items": [
                     _page("Companions", "robot_2", "companions_companion_changelist"),
+                    _page("Memories", "psychology", "memory_owner_changelist", permission="memory.admin.reads"),
                     _page("Agents", "smart_toy", "agents_agent_changelist"),
                     _page("Skills", "school", "agents_skill_changelist"),
                     _page("Teams", "diversity_3", "agents_agentteam_changelist"),

@@ -1,7 +1,7 @@
 """Which memories are weighed: of these owners alone, what says the words, follows that, means the like, was said then.
 
 No approximate index is asked: terms carry their owner's number, and vectors are compared with all of the owner's, which
-costs the same however many others there are (docs/decisions/0031-recall.md).
+costs the same however many others there are (docs/decisions/0021-recall.md).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

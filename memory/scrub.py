@@ -1,31 +1,37 @@
 """Taking what is forgotten out of texts, a sentence at a time. Pure functions.
 
-A sentence goes where it is the place that a memory comes from, or says all of what the memory says, by stems. Near the
-memory, in what was said where it was told or recalled, a sentence goes that shares any of its words: an answer says
-"Zanzibar it is", and not again that somebody lives there.
+A line goes that names the memory. A sentence goes where it is the place that a memory comes from, or says all of what
+the memory says, by stems. Near the memory, in what was said where it was told or recalled, a sentence goes that shares
+any of its words: an answer says "Zanzibar it is", and not again that somebody lives there.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from memory import terms
 
 FORGOTTEN = "(forgotten)"
+Fact = frozenset[frozenset[str]]
+"""What a text says: of each word the stems under which another may say it, as its language is not always known."""
+
 _BREAK = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_WORDS = 24  # of a text that are looked at together, fewer than a question may ask for
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Scrub:
-    """What is forgotten: `facts` by their stems, places in messages, `whole` messages, and the memories by their ids.
+    """What is forgotten: `facts`, places in messages, `whole` messages, and the memories by their ids.
 
     `messages` say all of a fact somewhere.
     """
 
     entries: frozenset[UUID]
-    facts: Sequence[frozenset[str]] = ()
+    facts: Sequence[Fact] = ()
     spans: Mapping[UUID, Sequence[tuple[int, int]]] = field(default_factory=dict)
     whole: frozenset[UUID] = frozenset()
     messages: frozenset[UUID] = frozenset()
@@ -39,6 +45,9 @@ class Scrub:
         """What is left of a text; FORGOTTEN where nothing is."""
         if not said:
             return said
+        if not spans and self.names(said):
+            lines = "\n".join(line for line in said.split("\n") if not self.names(line))
+            return self.text(lines, near=near) or FORGOTTEN
         kept, start, dropped = [], 0, False
         for end, following in [*(match.span() for match in _BREAK.finditer(said)), (len(said), len(said))]:
             sentence = said[start:following]
@@ -61,14 +70,50 @@ class Scrub:
             return {name: self.json(one, near=near) for name, one in value.items()}
         return value
 
+    def names(self, text: str) -> bool:
+        """Whether a text names one of the memories by its id, as a line does that a companion looked up."""
+        return not self._ids.isdisjoint(_ID.findall(text))
+
     def tells(self, text: str, *, near: bool) -> bool:
         """Whether a text says all of a fact, or near the memory some of it."""
         if not self.facts:
             return False
-        stems = set(terms.stems(text))
-        return any(fact & stems if near else fact <= stems for fact in self.facts)
+        return not self._words.isdisjoint(_stems(text)) if near else says(self.facts, text)
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        return frozenset(str(one) for one in self.entries)
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(stem for fact in self.facts for concept in fact for stem in concept)
 
 
-def fact(text: str) -> frozenset[str]:
-    """The stems by which a text is known again."""
-    return frozenset(terms.stems(text))
+def fact(text: str) -> Fact:
+    """The words by which a text is known again; empty where it has none of its own."""
+    words = text.split()
+    pieces = (" ".join(words[at : at + _WORDS]) for at in range(0, len(words), _WORDS))
+    return frozenset(concept for piece in pieces for concept in terms.concepts(piece))
+
+
+def says(facts: Iterable[Fact], text: str) -> bool:
+    """Whether a text says all of one of the facts."""
+    stems = _stems(text)
+    return any(all(not concept.isdisjoint(stems) for concept in fact) for fact in facts)
+
+
+def blanked(value: Any) -> Any:
+    """The value with nothing left of its texts; keys stay."""
+    if isinstance(value, str):
+        return FORGOTTEN if value else value
+    if isinstance(value, list):
+        return [blanked(one) for one in value]
+    if isinstance(value, dict):
+        return {name: blanked(one) for name, one in value.items()}
+    return value
+
+
+def _stems(text: str) -> set[str]:
+    """The stems of all of a text, however long it is."""
+    parts = (text[at : at + terms.MOST_CHARACTERS] for at in range(0, len(text), terms.MOST_CHARACTERS))
+    return {stem for part in parts for stem in terms.stems(part)}

@@ -1,8 +1,10 @@
 """The tools by which a companion remembers, looks up and forgets by itself."""
 
+import re
 from typing import Annotated, Literal
 from uuid import UUID
 
+from django.db import transaction
 from msgspec import Meta
 
 from agents.models import Agent
@@ -11,16 +13,16 @@ from approvals.services import audit
 from companions.models import Layer
 from core.errors import Invalid
 from memory import recall as recalling
-from memory import slots, terms
-from memory.models import Author, Entry, Owner
+from memory import saying, slots, terms
+from memory.models import Author, Entry, Kind, Owner
 from memory.services import entries, forgetting, owners
-from memory.services.entries import By, New
+from memory.services.entries import By, New, Span
+from memory.services.machines import Paused
 
 MOST_FOUND = 20
-PHRASING = frozenset(
-    terms.stems("lives living called named name works working likes liking prefers preferring loves person user their")
-)
-"""Words by which a fact is put in the third person."""
+TELLING = frozenset({"recall"})
+"""The tools whose results tell what is remembered: not for providers that are not to know."""
+_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
 
 Text = Annotated[
     str, Meta(description="One sentence that can be understood by itself.", min_length=2, max_length=1_000)
@@ -60,7 +62,7 @@ def _fits(context: Context, content: str, layer: str, about: str) -> None:
     companion = owner.companion
     if companion is None or layer not in companion.memory_layers:
         raise Invalid.field("layer", f"this companion does not keep {layer}", "layer_not_kept")
-    if owner.paused:
+    if owners.is_paused(owner):
         raise Invalid("The person paused this memory: nothing is kept now.")
 
 
@@ -68,20 +70,34 @@ def _trust(context: Context, content: str, layer: str, about: str) -> Risk:
     """Read, which runs unasked, unless it says who the person is in words that the person has not said themselves."""
     if layer != Layer.IDENTITY:
         return Risk.READ
-    said: set[str] = set()
-    for text in context.heard():
-        if not text.startswith(("http://", "https://")):
-            said |= set(terms.stems(text))
-    return Risk.READ if set(terms.stems(content)) - PHRASING <= said else Risk.WRITE
+    heard = [text for text in context.heard() if not text.startswith(("http://", "https://"))]
+    return Risk.READ if saying.said(content, heard) else Risk.WRITE
 
 
 def _change(context: Context, content: str, layer: str, about: str) -> Preview:
     before = ""
     if about and slots.check(layer, about):
-        rows = _owner(context).entries.live().filter(slot=about, single=True)
+        rows = _owner(context).entries.live().filter(layer=layer, slot=about, single=True)
         before = rows.values_list("text", flat=True).first() or ""
     what = f"{layer}, {about}" if about else layer
     return Preview(f"Remember of the person: {content}", diff=[Change(what, before or "nothing", content)])
+
+
+def _source(context: Context, owner: Owner, content: str) -> list[Span]:
+    """The message in answer to which it is remembered: the sentence that says most of it, or all of it where none does.
+
+    Of a message that is not kept no more than its id is known, by which forgetting finds what was said there.
+    """
+    if context.message_id is None:
+        return []
+    said = Entry.objects.filter(owner=owner, kind=Kind.MESSAGE, message_id=context.message_id)
+    text = said.values_list("text", flat=True).first() or ""
+    wanted = frozenset(terms.stems(content))
+    shares = {
+        (one.start(), one.end()): len(wanted & frozenset(terms.stems(one.group()))) for one in _SENTENCE.finditer(text)
+    }
+    start, end = max(shares, key=lambda place: shares[place]) if any(shares.values()) else (0, len(text))
+    return [Span(context.conversation_id, context.message_id, start, end, text)]
 
 
 @tool(risk=Risk.WRITE, retry=Retry.IDEMPOTENT, validate=_fits, preview=_change, risk_of=_trust)
@@ -89,7 +105,12 @@ def remember(
     context: Context, content: Text, layer: Literal["identity", "preferences", "history"], about: About = ""
 ) -> ToolResult:
     """Remember something of the person in all later conversations: who they are, what they like, or what happened."""
-    entry, is_new = entries.write(_owner(context), New(layer=layer, text=content, slot=about), by=_by(context))
+    owner = _owner(context)
+    new = New(layer=layer, text=content, slot=about, sources=_source(context, owner, content))
+    try:
+        entry, is_new = entries.write(owner, new, by=_by(context))
+    except Paused:
+        return ToolResult("The person paused this memory meanwhile: nothing is kept now.", "paused")
     if not is_new:
         return ToolResult("You remembered that already.", "known already")
     waits = entry.status == "pending"
@@ -102,11 +123,15 @@ def remember(
 @tool(risk=Risk.READ, retry=Retry.IDEMPOTENT, validate=_with_somebody)
 def recall(context: Context, query: Query) -> ToolResult:
     """Look up what is remembered of the person: what they said, what happened, who they are, what they like."""
-    rows = Owner.objects.filter(workspace=context.workspace_id, user=context.person_id)
-    of = [one for one in rows.select_related("user", "companion") if one.companion_id in (None, context.companion_id)]
-    if any(one.paused for one in of):
-        return ToolResult("The person paused this memory: nothing is recalled now.", "paused")
-    found = [one.entry for one in recalling.recall(of, query, limit=MOST_FOUND)]
+    whose = context.workspace_id, context.person_id, context.companion_id
+    best = [one.entry.pk for one in recalling.recall(list(owners.of_person(*whose)), query, limit=MOST_FOUND)]
+    with transaction.atomic():  # what is told is noted with the run, or forgotten before it can be
+        owners.hold(*whose)
+        if owners.of_person(*whose).filter(paused=True).exists():
+            return ToolResult("The person paused this memory: nothing is recalled now.", "paused")
+        there = Entry.objects.live().defer("terms", "embedding", "context").in_bulk(best)
+        context.recalled(list(there))
+    found = [there[one] for one in best if one in there]
     lines = [
         f"{one.pk} [{one.said_at:%Y-%m-%d}, {one.layer}, {one.speaker}] {' '.join(one.text.split())[:500]}"
         for one in found

@@ -6,10 +6,9 @@ from typing import Any
 from rest_framework import serializers
 
 from agents.models import Agent
-from companions.models import Companion, Layer, Mood
+from companions.models import MOST_TOKENS, Companion, Layer, Mood
 from core.serializers import StrictSerializer
 
-MOST_TOKENS = 8_000  # of memories of one layer that are told with a message
 TOOL_NAME = r"^[A-Za-z0-9_.:/*-]{1,100}$"
 
 

@@ -18,7 +18,7 @@ COMPANION = serializers.SlugField(
 )
 
 
-class SourceOut(serializers.Serializer[dict[str, Any]]):
+class SourceOut(serializers.Serializer[Any]):
     """A message that the memory comes from, and where in it, in characters."""
 
     session_id = serializers.UUIDField(allow_null=True)
@@ -33,7 +33,7 @@ class MemoryOut(serializers.ModelSerializer[Entry]):
     type = serializers.SerializerMethodField(help_text="Its slot (`home`); without one what kind of entry it is.")
     content = serializers.CharField(source="text")
     companion_type = serializers.SerializerMethodField(help_text="Null: every companion of yours may know it.")
-    source = serializers.SerializerMethodField(help_text="Who wrote it.")
+    source = serializers.SerializerMethodField(help_text="Who wrote it.")  # type: ignore[assignment]  # as the API has it
     sources = serializers.SerializerMethodField()
     superseded_by = serializers.UUIDField(source="superseded_by_id", allow_null=True, read_only=True)
 
@@ -148,7 +148,7 @@ class RevisionOut(serializers.Serializer[dict[str, Any]]):
     number = serializers.IntegerField()
     content = serializers.CharField()
     type = serializers.CharField(allow_blank=True)
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # as the API has it
     changed_at = serializers.DateTimeField()
 
 

@@ -10,13 +10,14 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A message as extraction reads it."""
+    """A message as extraction reads it; `seq` is its place in the conversation."""
 
     message_id: UUID
     conversation_id: UUID | None
     by_person: bool
     text: str
     said_at: datetime
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What a model is asked to draw from messages, and how its answer is read.
 
 Messages go to it as data with numbers. What it answers is believed within bounds: each fact must cite a message that it
-was shown, and words that stand in it.
+was shown, and words that stand in it, two at the least where it has as many.
 """
 
 import re
@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from companions.models import Layer
-from memory import slots
+from memory import slots, terms
 from memory.extraction import Fact, Said
 from memory.models import Entry
 
@@ -20,6 +20,7 @@ MOST_CHARACTERS = 24_000  # of all messages together
 MOST_OF_ONE = 4_000
 MOST_FACTS = 20
 LONGEST_FACT = 300
+_HARMLESS = str.maketrans("<>", "‹›")  # as long as before, so that places hold
 
 _SLOTS = ", ".join(sorted(slots.ONE | slots.SEVERAL))
 INSTRUCTIONS = f"""\
@@ -58,13 +59,13 @@ def question(messages: Sequence[Said], known: Sequence[Entry]) -> str:
     """What the model is shown: what is known, by numbers, and the messages, by theirs."""
     lines = [
         "<known>",
-        *(f"{place}. {_flat(one.text)[:LONGEST_FACT]}" for place, one in enumerate(known, 1)),
+        *(f"{place}. {_told(one.text)[:LONGEST_FACT]}" for place, one in enumerate(known, 1)),
         "</known>",
     ]
     lines.append("<messages>")
     for place, one in enumerate(messages, 1):
         who = "person" if one.by_person else "companion"
-        lines.append(f"{place}. [{one.said_at:%A %Y-%m-%d %H:%M}, {who}] {_flat(one.text[:MOST_OF_ONE])}")
+        lines.append(f"{place}. [{one.said_at:%A %Y-%m-%d %H:%M}, {who}] {_told(one.text[:MOST_OF_ONE])}")
     return "\n".join([*lines, "</messages>"])
 
 
@@ -82,11 +83,11 @@ def bounded(messages: Sequence[Said]) -> list[Said]:
 
 def answer(text: str, messages: Sequence[Said], known: Sequence[Entry]) -> list[Fact]:
     """The facts of a model's answer, without those that do not hold; raises ValueError where it is no such JSON."""
-    match = re.search(r"\{.*\}", text, re.DOTALL)
-    if match is None:
+    start, end = text.find("{"), text.rfind("}") + 1
+    if start < 0 or end <= start:
         raise ValueError("There is no JSON object in the answer.")
     try:
-        raw = msgspec.json.decode(match.group(), type=_Answer).facts
+        raw = msgspec.json.decode(text[start:end], type=_Answer).facts
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)[:200]) from None
     found: list[Fact] = []
@@ -105,8 +106,8 @@ def _checked(one: _Fact, messages: Sequence[Said], known: Sequence[Entry]) -> Fa
     if not (1 <= one.message <= len(messages)) or not 2 <= len(text) <= LONGEST_FACT or one.layer not in Layer.values:
         return None
     source = messages[one.message - 1]
-    start = source.text.find(one.quote) if one.quote.strip() else -1
-    if start < 0:
+    start = source.text.translate(_HARMLESS).find(one.quote.translate(_HARMLESS))
+    if start < 0 or not _is_enough(one.quote, source.text):
         return None
     replaced: UUID | None = known[one.replaces - 1].pk if one.replaces and 1 <= one.replaces <= len(known) else None
     return Fact(
@@ -128,5 +129,15 @@ def _slot(layer: str, slot: str) -> str:
     return slot if layer == Layer.PREFERENCES and re.fullmatch(r"[a-z][a-z0-9_-]{0,59}", slot) else ""
 
 
+def _is_enough(quote: str, whole: str) -> bool:
+    """Whether these words can be evidence: two of them, or all that was said; a letter stands in every message."""
+    return len(terms.words(quote)) > 1 or len(terms.stems(quote)) > 1 or 0 < len(quote.strip()) == len(whole.strip())
+
+
 def _flat(text: str) -> str:
     return " ".join(text.split())
+
+
+def _told(text: str) -> str:
+    """One line that can end no mark."""
+    return _flat(text).translate(_HARMLESS)

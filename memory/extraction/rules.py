@@ -13,6 +13,8 @@ from memory.extraction import Fact, Said
 
 MODEL = "rules"
 LONGEST = 80  # characters of what a sentence names
+LONGEST_MESSAGE = 20_000  # characters that are read of one
+LONGEST_SENTENCE = 600  # nobody says who they are in a longer one
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _UNSURE = re.compile(
     r"\?|[\"“”„«»]|\b(?:if|unless|wish|imagine|suppose|pretend|would|might|maybe|perhaps|used to)\b", re.I
@@ -62,7 +64,12 @@ RULES = (
     _rule(rf"\b[Mm]y (?P<who>{_KIN}){_CALLED} {_NAME}", "family", "Their {who} is called {what}."),
     _rule(rf"\b[Mm]y (?P<who>{_PETS}){_CALLED} {_NAME}", "pets", "Their {who} is called {what}."),
     _rule(rf"{_I} have an? (?P<who>{_PETS}) (?:called|named) {_NAME}", "pets", "Their {who} is called {what}."),
-    _rule(rf"\b[Mm]y favou?rite (?P<who>[a-z ]+?) is {_THING}{_END}", "", "Their favourite {who} is {what}.", _LIKES),
+    _rule(
+        rf"\b[Mm]y favou?rite (?P<who>[a-z ]{{1,40}}?) is {_THING}{_END}",
+        "",
+        "Their favourite {who} is {what}.",
+        _LIKES,
+    ),
     _rule(rf"{_I}(?: really| also)? (?:prefer|love|like|enjoy) {_THING}{_END}", "", "Likes {what}.", _LIKES),
     _rule(rf"{_I}(?: really)? (?:{_LOATHE}) {_THING}{_END}", "", "Does not like {what}.", _LIKES),
 )
@@ -79,8 +86,8 @@ def find(messages: Iterable[Said]) -> list[Fact]:
 
 
 def _of(message: Said) -> Iterator[Fact]:
-    for sentence in _SENTENCE.finditer(message.text.translate(_TYPED)):
-        if _UNSURE.search(sentence.group()):
+    for sentence in _SENTENCE.finditer(message.text[:LONGEST_MESSAGE].translate(_TYPED)):
+        if len(sentence.group()) > LONGEST_SENTENCE or _UNSURE.search(sentence.group()):
             continue
         for rule in RULES:
             if match := rule.pattern.search(sentence.group()):

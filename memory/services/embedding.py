@@ -4,15 +4,10 @@ Recall finds entries by their words until they have a vector of the embedder at 
 another.
 """
 
-from collections.abc import Sequence
-from uuid import UUID
-
 from django.db import connection
-from django.db.models.functions import Now
 
 from memory import embedders
 from memory.fields import halfvec
-from memory.models import Entry
 
 AT_ONCE = 64
 CHARACTERS = 4_000  # of a text; the models read less
@@ -71,9 +66,3 @@ def told(text: str, context: str, speaker: str) -> str:
     """What is embedded of an entry: the question that it answers, who said it, and what."""
     said = f"{speaker}: {text}" if speaker else text
     return (f"{context}\n{said}" if context else said)[:CHARACTERS]
-
-
-def touch(entries: Sequence[UUID]) -> None:
-    """Note that these were recalled; to be called once the answer is on its way."""
-    if entries:
-        Entry.objects.filter(pk__in=entries).update(last_recalled_at=Now())

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 
@@ -21,12 +22,13 @@ from core.errors import Conflict, Invalid, NotFound
 from core.ledger import Who
 from memory import slots
 from memory.models import Author, Entry, Kind, Owner, Revision, Source, Status
-from memory.services import keeping, owners, tombstones
+from memory.services import keeping, machines, owners, tombstones
 from memory.services.normalising import checked, content_hash
 
 MOST_ENTRIES = 50_000  # of an owner, messages not counted
 PEOPLE = (Author.PERSON, Author.MANAGER)
 CHANGED = ("text", "slot", "pinned", "metadata", "expires_at")
+STANDS_THERE = "Another memory stands there. Forget it first, or change that one."
 _KEPT_OF_A_REVISION = (*CHANGED, "author", "single", "confidence")
 
 
@@ -65,13 +67,6 @@ class MemoryFull(Conflict):
     title = "The memory is full"
 
 
-class Forgotten(Conflict):
-    """The person had this forgotten; only they may write it down again."""
-
-    code = "forgotten"
-    title = "The person had this forgotten"
-
-
 @dataclass(frozen=True, slots=True)
 class By:
     """Who writes: the kind of author, the person who does it if one does, and how the audit log names them."""
@@ -88,12 +83,13 @@ class By:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where in a message something was said, in characters."""
+    """Where in a message something was said, in characters; `said` is the message as it was read, if it is told."""
 
     conversation_id: UUID | None
     message_id: UUID
     start: int
     end: int
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +133,8 @@ def write(owner: Owner, new: New, *, by: By) -> tuple[Entry, bool]:
     """Store a memory; gives it and True, or the equal one that was there and False.
 
     In a slot of which a person has one it supersedes what stood there; what a machine writes waits for the person
-    (`pending`) where a person wrote, changed or pinned that. Raises Invalid for what does not fit, Forgotten for what
-    a machine would bring back, MemoryFull.
+    (`pending`) where a person wrote, changed or pinned that. Raises Invalid for what does not fit, MemoryFull, and of
+    a machine what `machines.check` raises.
     """
     text = checked(new.text)
     single = slots.check(new.layer, new.slot)
@@ -146,18 +142,18 @@ def write(owner: Owner, new: New, *, by: By) -> tuple[Entry, bool]:
     _lock(owner)
     if by.author in PEOPLE:
         tombstones.lift(owner, text)
-    elif tombstones.holds(owner, text):
-        raise Forgotten
+    else:
+        machines.check(owner, by.author, text, {one.message_id: one.said for one in new.sources if one.said})
     there = owner.entries.exclude(kind=Kind.MESSAGE).exclude(status=Status.SUPERSEDED)
     same: Entry | None = there.filter(layer=new.layer, slot=new.slot, content_hash=hashed).first()
     if same is not None:
-        return same, False
+        return _once_more(same, new, by), False
     if there.count() >= MOST_ENTRIES:
         raise MemoryFull(f"There are {MOST_ENTRIES:,} memories. Forget some first.")
     active = there.filter(status=Status.ACTIVE)
-    before: Entry | None = active.filter(slot=new.slot, single=True).first() if single else None
+    before: Entry | None = active.filter(layer=new.layer, slot=new.slot, single=True).first() if single else None
     if before is None and new.replaces:
-        before = active.filter(pk=new.replaces).first()
+        before = active.filter(pk=new.replaces, layer=new.layer).first()
     waits = new.wait or (before is not None and by.author not in PEOPLE and _is_a_persons(before))
     entry = Entry(
         owner=owner,
@@ -177,6 +173,7 @@ def write(owner: Owner, new: New, *, by: By) -> tuple[Entry, bool]:
         model=new.model,
         language=new.language,
         status=Status.PENDING if waits else Status.ACTIVE,
+        replaces=before if waits else None,
         content_hash=hashed,
         terms=keeping.terms_of(owner.pk, text, new.language),
     )
@@ -244,6 +241,7 @@ def undo(entry: Entry, *, by: By) -> Entry:
     older: Entry | None = locked.supersedes.order_by("-valid_to", "-id").first()
     if older is None or locked.status != Status.ACTIVE:
         raise NothingToUndo("It was neither changed nor did it take another's place.")
+    _check_text(older, but=locked)
     Entry.objects.filter(pk=older.pk).update(superseded_by=None)
     locked.status, locked.valid_to, locked.superseded_by = Status.SUPERSEDED, Now(), older
     locked.save(update_fields=["status", "valid_to", "superseded_by"])
@@ -255,22 +253,37 @@ def undo(entry: Entry, *, by: By) -> Entry:
 
 @transaction.atomic
 def accept(entry: Entry, *, by: By) -> Entry:
-    """Let a memory that waited count, in the place of what stood in its slot; raises NotPending, UnknownMemory."""
+    """Let a memory that waited count, in the place of what stood in its slot, or of what it is to replace.
+
+    Raises NotPending, UnknownMemory, Conflict where another says the same already.
+    """
     _lock(entry.owner)
     locked = _locked(entry)
     if locked.status != Status.PENDING:
         raise NotPending
-    before: Entry | None = None
+    in_place = Q(pk=locked.replaces_id)
     if locked.single:
-        before = entry.owner.entries.filter(slot=locked.slot, single=True, status=Status.ACTIVE).first()
-    if before is not None:
-        _supersede(before, locked)
-    locked.status, locked.author, locked.updated_at = Status.ACTIVE, by.author, Now()
-    locked.save(update_fields=["status", "author", "updated_at"])
-    if before is not None:
-        Entry.objects.filter(pk=before.pk).update(superseded_by=locked)
+        in_place |= Q(layer=locked.layer, slot=locked.slot, single=True)
+    before = list(entry.owner.entries.filter(in_place, status=Status.ACTIVE))
+    for one in before:
+        _supersede(one, locked)
+    _check_text(locked)
+    locked.status, locked.author, locked.replaces, locked.updated_at = Status.ACTIVE, by.author, None, Now()
+    locked.save(update_fields=["status", "author", "replaces", "updated_at"])
+    Entry.objects.filter(pk__in=[one.pk for one in before]).update(superseded_by=locked)
     _record("memory.accepted", entry.owner, locked, by)
     return _locked(locked)
+
+
+def _once_more(same: Entry, new: New, by: By) -> Entry:
+    """What is there already, written again: what waited counts if a person says it, and what had expired is renewed."""
+    if same.status == Status.PENDING and by.author in PEOPLE:
+        return accept(same, by=by)
+    if same.expires_at and not Entry.objects.live().filter(pk=same.pk).exists():
+        same.expires_at, same.updated_at = new.expires_at, Now()
+        same.save(update_fields=["expires_at", "updated_at"])
+        same.refresh_from_db(fields=["updated_at"])
+    return same
 
 
 def _is_a_persons(entry: Entry) -> bool:
@@ -297,19 +310,29 @@ def _supersede(before: Entry, entry: Entry) -> None:
 
 
 def _fit(entry: Entry) -> None:
+    if entry.kind == Kind.MESSAGE:  # it is longer than what is written down may be, and stays as it was said
+        return
     entry.text = checked(entry.text)
     entry.single = slots.check(entry.layer, entry.slot)
-    entry.content_hash = content_hash(entry.text) if entry.kind != Kind.MESSAGE else entry.content_hash
+    entry.content_hash = content_hash(entry.text)
 
 
 def _check_place(entry: Entry) -> None:
     """Raises Conflict where another active entry says the same, or has the slot."""
-    others = entry.owner.entries.filter(status=Status.ACTIVE).exclude(pk=entry.pk).exclude(kind=Kind.MESSAGE)
-    if entry.status == Status.ACTIVE and (
-        others.filter(layer=entry.layer, slot=entry.slot, content_hash=entry.content_hash).exists()
-        or (entry.single and others.filter(slot=entry.slot, single=True).exists())
-    ):
-        raise Conflict("Another memory stands there. Forget it first, or change that one.")
+    if entry.status != Status.ACTIVE or entry.kind == Kind.MESSAGE:
+        return
+    _check_text(entry)
+    others = entry.owner.entries.filter(layer=entry.layer, slot=entry.slot, single=True, status=Status.ACTIVE)
+    if entry.single and others.exclude(pk=entry.pk).exists():
+        raise Conflict(STANDS_THERE)
+
+
+def _check_text(entry: Entry, *, but: Entry | None = None) -> None:
+    """Raises Conflict where another active entry says the same, `but` this one."""
+    others = entry.owner.entries.filter(layer=entry.layer, slot=entry.slot, content_hash=entry.content_hash)
+    others = others.filter(status=Status.ACTIVE).exclude(kind=Kind.MESSAGE)
+    if others.exclude(pk__in=[entry.pk, *([but.pk] if but else [])]).exists():
+        raise Conflict(STANDS_THERE)
 
 
 def _snapshot(entry: Entry) -> dict[str, Any]:

@@ -1,11 +1,25 @@
 """Forgetting: what is forgotten is gone from table, index, transcript and log, and can be proved to be.
 
-A memory goes with what it was before, with what it superseded, and with what was drawn from it alone. What a message
-says of it goes from the message too, wherever the apps above keep it: they register what takes it out there. What
-stays is a tombstone, by which extraction does not bring it back, and an event with the same keyed hash.
+What is taken out where:
+
+- Memories: what is forgotten, what it was before and what it superseded, what says the same, and what was drawn from it
+  alone. What follows a forgotten message no longer has it as its context.
+- Transcripts: a message that is forgotten by itself is gone whole, with its images and what tools without effect were
+  told for its answer. Of others the sentences go that are a memory's source, or say all of it; of messages that do, of
+  what answers them, and of turns that were told of it or had tools remember, recall or forget it, those that share a
+  word with it, also where other agents were asked in such a turn.
+- What tools were told and gave, with the requests to countersign it and the log's copies: of `remember`, `recall` and
+  `forget`, and of tools without effect that nobody was asked to countersign. What had an effect, or was to be
+  countersigned, is evidence: no choice of words takes it out, and it goes with the person (`audit erase`) alone.
+
+An answer that is being given is waited for. What waits itself is scrubbed, unless a call that waits tells of it.
+
+The apps above register what scrubs their transcripts. What stays is a tombstone, by which neither extraction nor an
+import brings it back, and an event with the same keyed hash.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -16,9 +30,9 @@ from accounts.models import Actor
 from approvals.services import audit
 from companions.models import Companion
 from core.errors import Invalid, NotFound
-from memory.models import Entry, Kind, Owner, Source, Status
-from memory.scrub import FORGOTTEN, Scrub, fact
-from memory.services import keeping, tombstones
+from memory.models import Entry, Kind, Owner, Reading, Revision, Source, Status
+from memory.scrub import Scrub, fact
+from memory.services import keeping, mending, tombstones
 from memory.services.entries import By, UnknownMemory
 from memory.services.normalising import content_hash
 
@@ -48,7 +62,10 @@ def forget(entry: Entry, *, by: By, transcripts: bool = True) -> int:
 
     Without `transcripts` the messages stay as they are where they were said, and are recalled without it.
     """
-    return _forget(entry.owner, entry.owner.entries.filter(pk=entry.pk), by=by, transcripts=transcripts)
+    owners = _held(Owner.objects.filter(workspace=entry.owner.workspace_id, user=entry.owner.user_id))
+    if not (gone := _forget(owners, Entry.objects.filter(pk=entry.pk), by=by, transcripts=transcripts)):
+        raise UnknownMemory("The memory was forgotten meanwhile.")
+    return gone
 
 
 @transaction.atomic
@@ -71,27 +88,23 @@ def forget_all(
             "Say what to forget: companion_type, session_id, since, until, or all: true. "
             "With keep_transcript the messages stay in their sessions."
         )
-    owners = Owner.objects.visible_to(actor).order_by("pk")
-    if companion is not None:
-        owners = owners.filter(companion=companion)
+    owners = hold(actor)
     rows = Q() if session_id is None else _of_conversation(session_id)
+    if companion is not None:
+        rows &= Q(owner__companion=companion)
     if since is not None:
         rows &= Q(said_at__gte=since)
     if until is not None:
         rows &= Q(said_at__lt=until)
-    by, done = By.person(actor), 0
-    for owner in owners:
-        found = owner.entries.filter(pk__in=owner.entries.filter(rows).values("pk"))
-        if found.exists():
-            done += _forget(owner, found, by=by, transcripts=not keep_transcript)
+    done = _forget(owners, Entry.objects.filter(rows), by=By.person(actor), transcripts=not keep_transcript)
     if session_id is not None and not done:
         raise UnknownSession(f"Nothing is remembered of you from a session {session_id}.")
     return done
 
 
-def hold(actor: Actor) -> None:
+def hold(actor: Actor) -> list[Owner]:
     """Let nobody else write to the caller's memories until the transaction ends; to be asked before conversations."""
-    list(Owner.objects.visible_to(actor).select_for_update(no_key=True).order_by("pk").values_list("pk"))
+    return _held(Owner.objects.visible_to(actor))
 
 
 def forget_conversation(actor: Actor, session_id: UUID) -> int:
@@ -99,13 +112,16 @@ def forget_conversation(actor: Actor, session_id: UUID) -> int:
 
     To be called within a transaction that holds (`hold`) the caller's memories.
     """
-    done = 0
-    for owner in Owner.objects.visible_to(actor).order_by("pk"):
-        found = owner.entries.filter(pk__in=owner.entries.filter(_of_conversation(session_id)).values("pk"))
-        if found.exists():
-            done += _forget(owner, found, by=By.person(actor), transcripts=False)
-        Source.objects.filter(entry__owner=owner, conversation_id=session_id).delete()
+    owners = hold(actor)
+    rows = Entry.objects.filter(_of_conversation(session_id))
+    done = _forget(owners, rows, by=By.person(actor), transcripts=False)
+    Source.objects.filter(entry__owner__in=owners, conversation_id=session_id).delete()
+    Reading.objects.filter(owner__in=owners, conversation_id=session_id).delete()
     return done
+
+
+def _held(owners: QuerySet[Owner]) -> list[Owner]:
+    return list(owners.select_for_update(no_key=True).order_by("pk"))
 
 
 def _of_conversation(session_id: UUID) -> Q:
@@ -115,90 +131,119 @@ def _of_conversation(session_id: UUID) -> Q:
     return Q(conversation_id=session_id) | (Q(pk__in=drawn) & ~Q(Exists(elsewhere)))
 
 
-def _forget(owner: Owner, which: QuerySet[Entry], *, by: By, transcripts: bool = True) -> int:
-    Owner.objects.select_for_update(no_key=True).get(pk=owner.pk)
-    chosen = list(which)
+def _forget(owners: Sequence[Owner], which: QuerySet[Entry], *, by: By, transcripts: bool) -> int:
+    """Forget these of one person's memories, all of which are held; gives how many entries went."""
+    rows = Entry.objects.filter(owner__in=owners).defer("terms", "embedding").prefetch_related("revisions")
+    chosen = list(rows.filter(pk__in=which.values("pk")))
     if not chosen:
-        raise UnknownMemory("The memory was forgotten meanwhile.")
-    gone = _with_older(chosen)
-    gone |= _drawn_from({one.message_id for one in gone.values() if one.kind == Kind.MESSAGE}, owner)
-    texts = [one.text for one in gone.values() if one.kind != Kind.MESSAGE]
-    texts += [str(one.before["text"]) for entry in gone.values() for one in entry.revisions.all()]
-    tombstones.put(owner, *texts)
-    scrub = _scrub(owner, gone, texts)
+        return 0
+    gone = _with_older(rows, chosen)
+    gone |= _drawn_from(rows, [one.message_id for one in gone.values() if one.kind == Kind.MESSAGE and one.message_id])
+    gone |= _saying_the_same(rows, gone)
+    texts = _bury(gone.values())
+    what = _scrub(gone.values(), [text for _, text in texts])
     Entry.objects.filter(pk__in=gone).delete()
-    changed = _without(owner, scrub)
+    what = replace(what, messages=_saying(owners, what))
+    changed = _without(rows, what)
     for scrubs in _transcripts if transcripts else ():
-        changed |= scrubs(owner, scrub, by)
-    _told_anew(owner, changed)
-    _record(owner, gone.values(), texts, by)
+        changed |= scrubs(owners[0], what, by)
+    said = [one for one in gone.values() if one.kind == Kind.MESSAGE]
+    mending.scrub_answers(owners[0], what, {one.text for one in said})
+    places = [(one.conversation_id, one.seq) for one in said]
+    mending.clear_after([*places, *mending.tell_anew(owners, changed)])
+    _record(owners[0], gone.values(), texts, by)
     return len(gone)
 
 
-def _with_older(chosen: Sequence[Entry]) -> dict[UUID, Entry]:
+def _with_older(rows: QuerySet[Entry], chosen: Sequence[Entry]) -> dict[UUID, Entry]:
     """The entries with all that they superseded, one after the other."""
     found = {one.pk: one for one in chosen}
     row = list(found)
     while row:
-        older = Entry.objects.filter(superseded_by__in=row, status=Status.SUPERSEDED).exclude(pk__in=found)
-        row = []
-        for one in older:
-            found[one.pk] = one
-            row.append(one.pk)
+        older = list(rows.filter(superseded_by__in=row, status=Status.SUPERSEDED).exclude(pk__in=found))
+        found |= {one.pk: one for one in older}
+        row = [one.pk for one in older]
     return found
 
 
-def _drawn_from(messages: Iterable[UUID | None], owner: Owner) -> dict[UUID, Entry]:
+def _drawn_from(rows: QuerySet[Entry], messages: Collection[UUID]) -> dict[UUID, Entry]:
     """The entries that were drawn from these messages and from no other."""
-    ids = [one for one in messages if one]
-    drawn = Source.objects.filter(message_id__in=ids).values("entry")
-    others = Source.objects.filter(entry=OuterRef("pk")).exclude(message_id__in=ids)
-    rows = owner.entries.filter(~Exists(others), pk__in=drawn)
-    return _with_older(list(rows)) if ids else {}
+    if not messages:
+        return {}
+    drawn = Source.objects.filter(message_id__in=messages).values("entry")
+    others = Source.objects.filter(entry=OuterRef("pk")).exclude(message_id__in=messages)
+    return _with_older(rows, list(rows.filter(~Exists(others), pk__in=drawn)))
 
 
-def _scrub(owner: Owner, gone: dict[UUID, Entry], texts: Sequence[str]) -> Scrub:
+def _saying_the_same(rows: QuerySet[Entry], gone: dict[UUID, Entry]) -> dict[UUID, Entry]:
+    """The owners' other entries with the same text, in whichever layer and slot; no other was it before either."""
+    wanted = {(one.owner_id, content_hash(text)) for one in gone.values() for text in _texts(one)}
+    if not wanted:
+        return {}
+    hashes = {hashed for _, hashed in wanted}
+    others = rows.exclude(kind=Kind.MESSAGE).exclude(pk__in=gone)
+    same = [one for one in others.filter(content_hash__in=hashes) if (one.owner_id, one.content_hash) in wanted]
+    found = _with_older(rows, same)
+    before = Revision.objects.filter(entry__owner__in={owner_id for owner_id, _ in wanted}).exclude(
+        entry__in={*gone, *found}
+    )
+    told = before.values_list("pk", "entry__owner_id", "before__text")
+    said_before = [pk for pk, owner_id, text in told if (owner_id, content_hash(str(text))) in wanted]
+    Revision.objects.filter(pk__in=said_before).delete()
+    return found
+
+
+def _texts(entry: Entry) -> list[str]:
+    """What an entry says and said before; nothing for a message, of which there may be equal ones."""
+    if entry.kind == Kind.MESSAGE:
+        return []
+    return [entry.text, *(str(one.before["text"]) for one in entry.revisions.all())]
+
+
+def _bury(gone: Collection[Entry]) -> list[tuple[int, str]]:
+    """Note that these are forgotten; gives what they say, and of which owner, without the messages."""
+    texts = [(one.owner_id, text) for one in gone for text in _texts(one)]
+    said = [
+        (one.owner_id, tombstones.message(one.text, one.speaker, one.said_at))
+        for one in gone
+        if one.kind == Kind.MESSAGE
+    ]
+    for owner_id in {one.owner_id for one in gone}:
+        tombstones.put(owner_id, *(text for of, text in [*texts, *said] if of == owner_id))
+    return texts
+
+
+def _scrub(gone: Collection[Entry], texts: Iterable[str]) -> Scrub:
+    """What is to be taken out elsewhere."""
     facts = tuple({one for text in texts if (one := fact(text))})
     spans: dict[UUID, list[tuple[int, int]]] = {}
-    for source in Source.objects.filter(entry__in=[one for one in gone.values() if one.kind != Kind.MESSAGE]):
+    for source in Source.objects.filter(entry__in=[one for one in gone if one.kind != Kind.MESSAGE]):
         spans.setdefault(source.message_id, []).append((source.start, source.end))
-    saying: set[UUID] = set()
-    for one in facts:
-        saying |= set(keeping.saying_all(owner.pk, one))
-    whole = frozenset(one.message_id for one in gone.values() if one.kind == Kind.MESSAGE and one.message_id)
-    return Scrub(entries=frozenset(gone), facts=facts, spans=spans, whole=whole, messages=frozenset(saying))
+    whole = frozenset(one.message_id for one in gone if one.kind == Kind.MESSAGE and one.message_id)
+    return Scrub(entries=frozenset(one.pk for one in gone), facts=facts, spans=spans, whole=whole)
 
 
-def _without(owner: Owner, what: Scrub) -> dict[UUID, str]:
+def _saying(owners: Sequence[Owner], what: Scrub) -> frozenset[UUID]:
+    """The messages that say it, and are not gone themselves."""
+    return frozenset[UUID]().union(*(keeping.saying_all(owner.pk, what.facts) for owner in owners))
+
+
+def _without(rows: QuerySet[Entry], what: Scrub) -> dict[UUID, str]:
     """What is left of the messages that say what is forgotten, as they are remembered."""
-    rows = owner.entries.filter(kind=Kind.MESSAGE, message_id__in=what.touched).values_list("message_id", "text")
-    return {one: what.text(text, near=True, spans=what.spans.get(one, ())) for one, text in rows if one}
+    told = rows.filter(kind=Kind.MESSAGE, message_id__in=what.touched).values_list("message_id", "text")
+    return {one: what.text(text, near=True, spans=what.spans.get(one, ())) for one, text in told if one}
 
 
-def _told_anew(owner: Owner, changed: dict[UUID, str]) -> None:
-    """Let the entries of messages that were changed say what the messages say now."""
-    for entry in owner.entries.select_for_update(no_key=True).filter(message_id__in=changed):
-        assert entry.message_id is not None
-        text = changed[entry.message_id]
-        if text == FORGOTTEN:
-            entry.delete()
-            continue
-        entry.text, entry.context, entry.embedding, entry.embedder = text, "", None, ""
-        entry.content_hash = content_hash(text)
-        entry.terms = keeping.terms_of(owner.pk, text, entry.language)
-        entry.save(update_fields=["text", "context", "embedding", "embedder", "content_hash", "terms"])
-
-
-def _record(owner: Owner, gone: Iterable[Entry], texts: Sequence[str], by: By) -> None:
+def _record(owner: Owner, gone: Collection[Entry], texts: Iterable[tuple[int, str]], by: By) -> None:
     """Tell the log what went, as hashes that only whoever knows the text can hold against it."""
-    entries = list(gone)
-    hashes = sorted({tombstones.keyed_hash(owner.pk, text) for text in [*texts, *(one.text for one in entries)]})
+    said = {*texts, *((one.owner_id, one.text) for one in gone)}
+    hashes = sorted(tombstones.keyed_hash(owner_id, text) for owner_id, text in said)
     audit.record(
         audit.Entry(
             type="memory.forgotten",
             workspace_id=owner.workspace_id,
             who=by.who,
-            target=("memory", entries[0].pk) if len(entries) == 1 else None,
-            data={"entries": len(entries), "keyed_hashes": hashes[:MOST_TOLD], "author": by.author.value},
+            target=("memory", next(iter(gone)).pk) if len(gone) == 1 else None,
+            data={"entries": len(gone), "keyed_hashes": hashes[:MOST_TOLD], "author": by.author.value},
         )
     )

@@ -15,7 +15,7 @@ from django.db import connection
 
 from core import ids
 from core.errors import Invalid
-from memory import signs, terms
+from memory import scrub, signs, terms
 from memory.models import Owner
 from memory.services.normalising import content_hash
 
@@ -81,7 +81,11 @@ _WHERE_WANTED = """
         AND (owner.companion_id IS NULL OR owner.companion_id = said.companion_id))"""
 
 _SAYING = """SELECT message_id FROM memory_entry
-    WHERE terms @@ %(all)s::tsquery AND owner_id = %(owner)s AND kind = 'message' AND message_id IS NOT NULL"""
+    WHERE terms @@ %(facts)s::tsquery AND owner_id = %(owner)s AND kind = 'message' AND message_id IS NOT NULL"""
+# Of a long message the index does not have every word.
+_LONG = """SELECT message_id, text FROM memory_entry WHERE owner_id = %(owner)s AND kind = 'message'
+    AND message_id IS NOT NULL AND (length(terms) >= %(terms)s OR length(text) > %(characters)s)"""
+_FACTS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +144,27 @@ def terms_of(owner_id: int, text: str, language: str = "") -> str:
     return terms.tsvector(terms.of_owner(owner_id, _lexemes(text, language)))
 
 
-def saying_all(owner_id: int, stems: Iterable[str]) -> list[UUID]:
-    """The messages in which all of these stems are said."""
-    wanted = terms.of_owner(owner_id, stems)
+def saying_all(owner_id: int, facts: Iterable[scrub.Fact]) -> set[UUID]:
+    """The messages in which all of one of the facts is said."""
+    wanted = [one for one in facts if one]
+    found: set[UUID] = set()
     if not wanted:
-        return []
+        return found
     with connection.cursor() as cursor:
-        cursor.execute(_SAYING, {"owner": owner_id, "all": " & ".join(terms.tsquery([one]) for one in wanted)})
-        return [message_id for (message_id,) in cursor.fetchall()]
+        for at in range(0, len(wanted), _FACTS_AT_ONCE):
+            asked = " | ".join(_all_of(owner_id, one) for one in wanted[at : at + _FACTS_AT_ONCE])
+            cursor.execute(_SAYING, {"owner": owner_id, "facts": asked})
+            found |= {message_id for (message_id,) in cursor.fetchall()}
+        limits = {"terms": terms.MOST_TERMS, "characters": terms.MOST_CHARACTERS}
+        cursor.execute(_LONG, {"owner": owner_id, **limits})
+        while page := cursor.fetchmany(50):
+            found |= {message_id for message_id, text in page if scrub.says(wanted, text)}
+    return found
+
+
+def _all_of(owner_id: int, fact: scrub.Fact) -> str:
+    """A query for what says all of a fact, each word under one of its stems."""
+    return "(" + " & ".join(f"({terms.tsquery(terms.of_owner(owner_id, sorted(one)))})" for one in fact) + ")"
 
 
 def _run(statement: str, parameters: dict[str, Any]) -> int:

@@ -7,10 +7,11 @@ from accounts.models import User
 from companions.models import Layer
 from core.errors import DomainError
 from core.ledger import SYSTEM
+from memory import terms
 from memory.extraction import Fact
 from memory.models import Author, Entry, Kind, Owner, Status
 from memory.services import entries
-from memory.services.entries import PEOPLE, By, New, Span
+from memory.services.entries import By, New, Span
 
 LEAST_CONFIDENCE = 0.5
 BY = By(Author.EXTRACTOR, SYSTEM)
@@ -25,37 +26,40 @@ def known(owner: Owner, *, most: int = 60) -> list[Entry]:
 def learn(owner: Owner, facts: Sequence[Fact], *, model: str) -> list[Entry]:
     """Store the facts that hold; gives the new entries.
 
-    Who a person is they must have said by themselves, else it waits for them. A fact of which the extractor says that
-    it replaces another supersedes it, unless a person wrote that: then it waits. What was forgotten is left out.
+    Who a person is and what they like they must have said by themselves, in words that the fact has too, else it waits
+    for them. A fact of which the extractor says that it replaces another supersedes it, unless a person wrote that:
+    then it waits. What was forgotten is left out, and what comes from a message that is not there any more.
     """
     layers = owner.companion.memory_layers if owner.companion else list(Layer)
     stored: list[Entry] = []
     for fact in facts:
         if fact.layer not in layers or fact.confidence < LEAST_CONFIDENCE:
             continue
-        old: Entry | None = None
-        if fact.replaces:
-            old = owner.entries.live().exclude(kind=Kind.MESSAGE).filter(pk=fact.replaces, layer=fact.layer).first()
-        guarded = old is not None and (old.pinned or old.author in PEOPLE)
+        source = fact.source
         new = New(
             layer=fact.layer,
             text=fact.text,
             slot=fact.slot,
             kind=Kind.FACT,
-            said_at=fact.source.said_at,
+            said_at=source.said_at,
             confidence=fact.confidence,
             model=model,
-            sources=[Span(fact.source.conversation_id, fact.source.message_id, fact.start, fact.end)],
-            wait=guarded or (fact.layer == Layer.IDENTITY and not fact.source.by_person),
-            replaces=None if guarded or old is None else old.pk,
+            sources=[Span(source.conversation_id, source.message_id, fact.start, fact.end, source.text)],
+            wait=not _is_quoted(fact) or (fact.layer != Layer.HISTORY and not source.by_person),
+            replaces=fact.replaces,
         )
         try:
             entry, is_new = entries.write(owner, new, by=BY)
-        except DomainError:  # it was forgotten, or does not fit: there is nobody to tell
+        except DomainError:  # it was forgotten or paused, or does not fit: there is nobody to tell
             continue
         if is_new:
             stored.append(entry)
     return stored
+
+
+def _is_quoted(fact: Fact) -> bool:
+    """Whether the words that are cited for a fact say any of it."""
+    return bool({*terms.stems(fact.text)} & {*terms.stems(fact.source.text[fact.start : fact.end])})
 
 
 def pending(user: User, workspace_id: UUID) -> int:

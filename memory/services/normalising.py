@@ -6,6 +6,8 @@ import unicodedata
 from core.errors import Invalid
 
 MOST_TEXT = 4_000  # characters
+JOINERS = "\u200c\u200d"
+"""Characters of format that spell words and join emoji; all others are seen by nobody but a model."""
 
 
 def content_hash(text: str) -> str:
@@ -19,10 +21,14 @@ def normalised(text: str) -> str:
 
 
 def checked(text: str) -> str:
-    """The text as it is kept, without control characters; raises Invalid for one that is empty or too long."""
-    kept = "".join(one for one in text if one in "\n\t" or unicodedata.category(one) not in ("Cc", "Cs")).strip()
-    if not kept:
+    """The text as it is kept, without characters that nobody sees; raises Invalid for one that is empty or too long."""
+    kept = "".join(filter(_is_seen, text)).strip()
+    if not kept.strip(JOINERS):
         raise Invalid.field("content", "may not be empty", "blank")
     if len(kept) > MOST_TEXT:
         raise Invalid.field("content", f"{MOST_TEXT:,} characters at most", "max_length")
     return kept
+
+
+def _is_seen(one: str) -> bool:
+    return one in "\n\t" or one in JOINERS or unicodedata.category(one) not in ("Cc", "Cf", "Cs")

@@ -2,12 +2,17 @@
 
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 
 from accounts.models import Actor
 from approvals.services import audit
 from companions.models import Companion
 from memory.models import Owner
+from memory.querysets import OwnerQuerySet
+
+_HOLD = """SELECT FROM memory_owner WHERE workspace_id = %(workspace)s AND user_id = %(user)s
+    AND (companion_id IS NULL OR companion_id = %(companion)s) ORDER BY id FOR SHARE"""
 
 
 def of(actor: Actor, companion: Companion | None) -> Owner:
@@ -28,6 +33,25 @@ def made(workspace_id: UUID, user_id: UUID, companion_id: UUID | None) -> Owner:
     except IntegrityError:  # somebody was quicker
         quicker: Owner = Owner.objects.get(**names)
         return quicker
+
+
+def of_person(workspace_id: UUID, user_id: UUID | None, companion_id: UUID | None) -> OwnerQuerySet:
+    """What a companion may recall of a person: what is theirs with it, and what they share with all."""
+    rows: OwnerQuerySet = Owner.objects.filter(
+        Q(companion=None) | Q(companion=companion_id), workspace=workspace_id, user=user_id
+    )
+    return rows.select_related("user", "companion").order_by("pk")
+
+
+def hold(workspace_id: UUID, user_id: UUID | None, companion_id: UUID | None) -> None:
+    """Let nothing of these be forgotten, changed or paused until the transaction ends; others may read and hold."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLD, {"workspace": workspace_id, "user": user_id, "companion": companion_id})
+
+
+def is_paused(owner: Owner) -> bool:
+    """Whether the person paused this memory, or all of theirs, as it stands now."""
+    return of_person(owner.workspace_id, owner.user_id, owner.companion_id).filter(paused=True).exists()
 
 
 @transaction.atomic

@@ -23,7 +23,7 @@ from companions.models import Companion, Layer
 from core.errors import DomainError, Invalid
 from core.ledger import Who
 from memory.models import Author, Entry, Kind, Owner, Status
-from memory.services import entries, keeping, owners
+from memory.services import entries, keeping, machines, owners, tombstones
 from memory.services.entries import By, New
 from memory.services.keeping import Told
 from memory.services.normalising import content_hash
@@ -110,21 +110,22 @@ def load(actor: Actor, told: Sequence[Any], *, companion: Companion | None = Non
         raise Invalid.field("memories", f"{MOST_AT_ONCE:,} at most at once; send them in parts", "max_length")
     by, done = By(Author.IMPORT, who or audit.person(actor), actor.user), Imported()
     homes = _Homes(actor, companion)
-    said: dict[Owner, list[Told]] = {}
+    said: dict[Owner, list[tuple[int, Told]]] = {}
     for place, one in enumerate(told):
         try:
             _check(one)
             owner, of = homes.of(_text(one, "companion_type"))
             if one.get("kind") == Kind.MESSAGE:
                 _check_kept(of, Layer.HISTORY)
-                said.setdefault(owner, []).append(_message(homes, owner, one))
+                said.setdefault(owner, []).append((place, _message(homes, owner, one)))
             else:
                 _, is_new = entries.write(owner, _new(one, of), by=by)
                 done.added, done.same = done.added + is_new, done.same + (not is_new)
         except DomainError as error:
             done.refused.append({"index": place, "code": error.code, "detail": error.detail})
     with transaction.atomic():
-        for owner, messages in said.items():
+        for owner, placed in said.items():
+            messages = _not_forgotten(owner, placed, done)
             added = keeping.keep_old(owner, _not_there(owner, messages))
             done.added, done.same = done.added + added, done.same + len(messages) - added
         data = {"added": done.added, "same": done.same, "refused": len(done.refused)}
@@ -163,11 +164,25 @@ class _Homes:
         return self._conversations[place]
 
 
+def _not_forgotten(owner: Owner, placed: Sequence[tuple[int, Told]], done: Imported) -> list[Told]:
+    """The messages without those that the person had forgotten, which are noted as refused."""
+    marks = [tombstones.message(one.text, one.speaker, one.said_at) if one.said_at else "" for _, one in placed]
+    gone = tombstones.held(owner, marks)
+    error = machines.Forgotten()
+    told = {"code": error.code, "detail": error.detail}
+    done.refused += [{"index": place, **told} for (place, _), mark in zip(placed, marks, strict=True) if mark in gone]
+    done.refused.sort(key=lambda one: int(one["index"]))
+    return [one for (_, one), mark in zip(placed, marks, strict=True) if mark not in gone]
+
+
 def _not_there(owner: Owner, messages: Sequence[Told]) -> list[Told]:
     """The messages that the owner does not have as they were said here, under ids of their own."""
+    hashes = [content_hash(one.text) for one in messages]
     rows = owner.entries.filter(kind=Kind.MESSAGE, conversation_id__in={one.conversation_id for one in messages})
-    there = set(rows.values_list("content_hash", "said_at", "speaker"))
-    return [one for one in messages if (content_hash(one.text), one.said_at, one.speaker) not in there]
+    there = set(rows.filter(content_hash__in=hashes).values_list("content_hash", "said_at", "speaker"))
+    return [
+        one for one, hashed in zip(messages, hashes, strict=True) if (hashed, one.said_at, one.speaker) not in there
+    ]
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

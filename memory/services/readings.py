@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from companions.models import Layer
 from memory.extraction import Said
 from memory.models import Author, Entry, Kind, Owner, Reading
+from memory.services import owners
 
 LEASE = timedelta(minutes=10)  # after which another worker reads what one died over
 MOST_FAILURES = 5
@@ -91,7 +92,7 @@ def _part(reading: Reading) -> Part:
     owner = reading.owner
     wanted = {Layer.IDENTITY, Layer.PREFERENCES} & set(owner.companion.memory_layers if owner.companion else Layer)
     rows: list[Entry] = []
-    if wanted and not owner.paused and not _all_paused(owner):
+    if wanted and not owners.is_paused(owner):
         unread = owner.entries.filter(conversation_id=reading.pk, kind=Kind.MESSAGE, seq__gt=reading.seq)
         rows = list(unread.defer("terms", "embedding").order_by("seq")[:MOST_MESSAGES])
     said = tuple(
@@ -101,14 +102,9 @@ def _part(reading: Reading) -> Part:
             by_person=one.speaker == Author.PERSON,
             text=one.text,
             said_at=one.said_at,
+            seq=one.seq,
         )
         for one in rows
         if one.message_id is not None
     )
     return Part(owner, reading.pk, said, max((one.seq for one in rows), default=reading.seq))
-
-
-def _all_paused(owner: Owner) -> bool:
-    return bool(
-        Owner.objects.filter(workspace=owner.workspace_id, user=owner.user_id, companion=None, paused=True).exists()
-    )

@@ -12,10 +12,11 @@ MOST_COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The embedder by name, whether it is `ready`, what it says of itself, and how many entries wait for vectors."""
+    """The embedder by name, whether it is `ready` or `off`, what it says of itself, and how many wait for it."""
 
     embedder: str
     ready: bool
+    off: bool
     state: str
     waiting: int
 
@@ -29,7 +30,8 @@ def now() -> Standing:
     """How it stands in the whole installation; loads no model, and counts no further than MOST_COUNTED."""
     embedder = embedders.current()
     state = embedder.state()
-    return Standing(embedder.name, state == embedders.READY, state, waiting() if embedder.dimensions else 0)
+    off = not embedder.dimensions
+    return Standing(embedder.name, state == embedders.READY, off, state, 0 if off else waiting())
 
 
 def waiting(*, most: int | None = MOST_COUNTED) -> int:

@@ -3,19 +3,22 @@
 It is told as quoted data, apart from what the companion is told to do, and within a budget of tokens for each layer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from companions.models import Companion, Layer
 from memory import recall, terms
 from memory.models import Author, Entry, Kind, Owner
+from memory.services.owners import of_person
 
 BYTES_PER_TOKEN = 4
 MOST_ENTRIES = 10  # of the history
 MOST_SEEN = 200  # messages of the conversation at hand that its model sees anyway
 LONGEST = 400  # characters of an entry of the history; of a longer one it is what fits the question
+MOST_READ = 8_000  # characters of an entry in which that is looked for
+MOST_RANKED = 200  # characters of a preference by which it is ranked
+MOST_KNOWN = {Layer.IDENTITY: 200, Layer.PREFERENCES: 500}  # entries that are looked at
 OPENING = "<memories>"
 CLOSING = "</memories>"
 NOTE = (
@@ -31,75 +34,82 @@ HEADINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What is told, and the memories that it holds; empty where nothing is."""
+    """What is told, and the memories that it holds, with the hashes of what they said; empty where nothing is."""
 
     text: str = ""
     entries: tuple[UUID, ...] = ()
+    hashes: tuple[str, ...] = ()
+
+    def still_holds(self) -> bool:
+        """Whether all of them are there and say the same; to be asked while the person's memories are held."""
+        rows = Entry.objects.live().filter(pk__in=self.entries).values_list("pk", "content_hash")
+        return dict(rows) == dict(zip(self.entries, self.hashes, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    entry: UUID
+    entry: Entry
     text: str
-    said_at: datetime
 
 
 def block(workspace_id: UUID, user_id: UUID, companion: Companion, message: str, *, but: UUID | None = None) -> Block:
     """What the companion is told with a message; `but` is the conversation whose messages its model sees anyway."""
     owners = _owners(workspace_id, user_id, companion.pk)
-    if not owners:
-        return Block()
-    kept, budget = set(companion.memory_layers), companion.memory_budget
-    known = _known(owners)
-    lines: dict[str, list[_Line]] = {
-        Layer.IDENTITY: [_line(one) for one in known if one.layer == Layer.IDENTITY],
-        Layer.PREFERENCES: _by_fit([one for one in known if one.layer == Layer.PREFERENCES], message),
-        Layer.HISTORY: [],
-    }
-    if Layer.HISTORY in kept and budget.get(Layer.HISTORY):
-        lines[Layer.HISTORY] = _history(owners, message, but)
-    told: list[str] = []
-    entries: list[UUID] = []
-    for layer, heading in HEADINGS.items():
-        fitting = _fitting(lines[layer], int(budget.get(layer, 0))) if layer in kept else []
-        if fitting:
-            if layer == Layer.HISTORY:
-                fitting.sort(key=lambda one: one.said_at)
-            told += [heading, *(one.text for one in fitting)]
-            entries += [one.entry for one in fitting]
-    return Block("\n".join([OPENING, NOTE, *told, CLOSING]) if told else "", tuple(entries))
+    budget = companion.memory_budget
+    wanted = [layer for layer in HEADINGS if layer in companion.memory_layers and budget.get(layer)] if owners else []
+    fitting: list[_Line] = []
+    for layer in wanted:
+        lines: Iterable[_Line]
+        if layer == Layer.HISTORY:
+            lines = _history(owners, message, but)
+        elif layer == Layer.PREFERENCES:
+            lines = _by_fit(_known(owners, layer), message)
+        else:
+            lines = map(_line, _known(owners, layer))
+        fitting += _fitting(lines, int(budget[layer]))
+    return _block(fitting)
 
 
-def again(entries: Sequence[UUID], workspace_id: UUID, user_id: UUID) -> Block:
+def again(entries: Sequence[UUID], workspace_id: UUID, user_id: UUID, companion_id: UUID) -> Block:
     """The same memories once more, for an answer that goes on: those that are still there, as they are now."""
-    rows = Entry.objects.live().filter(pk__in=entries, owner__workspace=workspace_id, owner__user=user_id)
-    found = list(rows.defer("terms", "embedding").order_by("said_at", "id"))
+    rows = Entry.objects.live().filter(pk__in=entries, owner__in=_owners(workspace_id, user_id, companion_id))
+    return _block([_line(one) for one in rows.defer("terms", "embedding")])
+
+
+def _block(lines: Sequence[_Line]) -> Block:
+    """The lines below their headings; those of the history in the order in which they were said."""
     told: list[str] = []
+    entries: list[Entry] = []
     for layer, heading in HEADINGS.items():
-        if of := [_line(one) for one in found if one.layer == layer]:
+        if of := [one for one in lines if one.entry.layer == layer]:
+            if layer == Layer.HISTORY:
+                of.sort(key=lambda one: (one.entry.said_at, one.entry.pk))
             told += [heading, *(one.text for one in of)]
+            entries += [one.entry for one in of]
     text = "\n".join([OPENING, NOTE, *told, CLOSING]) if told else ""
-    return Block(text, tuple(one.pk for one in found))
+    return Block(text, tuple(one.pk for one in entries), tuple(one.content_hash for one in entries))
 
 
 def _owners(workspace_id: UUID, user_id: UUID, companion_id: UUID) -> list[Owner]:
     """The person's with this companion and what they share with all; none where they paused it."""
-    rows = Owner.objects.filter(workspace=workspace_id, user=user_id).select_related("user", "companion")
-    found = [one for one in rows if one.companion_id in (None, companion_id)]
+    found = list(of_person(workspace_id, user_id, companion_id))
     return [] if any(one.paused for one in found) else found
 
 
-def _known(owners: Sequence[Owner]) -> list[Entry]:
-    """Identity and preferences, the pinned first, then the newest."""
-    rows = Entry.objects.live().filter(owner__in=owners, layer__in=[Layer.IDENTITY, Layer.PREFERENCES])
-    return list(rows.defer("terms", "embedding", "context").order_by("-pinned", "-updated_at")[:500])
+def _known(owners: Sequence[Owner], layer: Layer) -> list[Entry]:
+    """What is known of a layer, the pinned first, then the newest; the many of one push none of another out."""
+    rows = Entry.objects.live().filter(owner__in=owners, layer=layer).defer("terms", "embedding", "context")
+    return list(rows.order_by("-pinned", "-updated_at")[: MOST_KNOWN[layer]])
 
 
-def _by_fit(entries: Sequence[Entry], message: str) -> list[_Line]:
+def _by_fit(entries: Sequence[Entry], message: str) -> Iterator[_Line]:
     """Pinned ones first, then those that share most words with the message."""
     asked = set(terms.stems(message))
-    ranked = sorted(entries, key=lambda one: (not one.pinned, -len(asked & set(terms.stems(f"{one.slot} {one.text}")))))
-    return [_line(one) for one in ranked]
+
+    def shared(one: Entry) -> int:
+        return len(asked & set(terms.stems(f"{one.slot} {one.text[:MOST_RANKED]}")))
+
+    return map(_line, sorted(entries, key=lambda one: (not one.pinned, -shared(one))))
 
 
 def _history(owners: Sequence[Owner], message: str, but: UUID | None) -> list[_Line]:
@@ -116,21 +126,21 @@ def _history(owners: Sequence[Owner], message: str, but: UUID | None) -> list[_L
 def _line(entry: Entry, message: str = "") -> _Line:
     if entry.layer != Layer.HISTORY:
         label = f"{entry.slot}: " if entry.slot else ""
-        return _Line(entry.pk, f"- {label}{_quoted(entry.text)}", entry.said_at)
+        return _Line(entry, f"- {label}{_quoted(entry.text)}")
     who = "you" if entry.speaker == Author.COMPANION else "person" if entry.kind == Kind.MESSAGE else "noted"
-    said = f"[{entry.said_at:%Y-%m-%d}, {who}] {_quoted(_excerpt(entry.text, message))}"
-    return _Line(entry.pk, said, entry.said_at)
+    return _Line(entry, f"[{entry.said_at:%Y-%m-%d}, {who}] {_quoted(_excerpt(entry.text, message))}")
 
 
 def _excerpt(text: str, message: str) -> str:
     """The text, or of a long one the part that shares most words with the message."""
-    text = " ".join(text.split())
-    if len(text) <= LONGEST:
+    cut, text = len(text) > MOST_READ, " ".join(text[:MOST_READ].split())
+    if len(text) <= LONGEST and not cut:
         return text
     asked = set(terms.stems(message))
-    starts = range(0, len(text), LONGEST // 2)
+    starts = range(0, max(1, len(text)), LONGEST // 2)
     best = max(starts, key=lambda at: (len(asked & set(terms.stems(text[at : at + LONGEST]))), -at))
-    return ("… " if best else "") + text[best : best + LONGEST].strip() + (" …" if best + LONGEST < len(text) else "")
+    goes_on = cut or best + LONGEST < len(text)
+    return ("… " if best else "") + text[best : best + LONGEST].strip() + (" …" if goes_on else "")
 
 
 def _quoted(text: str) -> str:
