@@ -61,21 +61,36 @@ class Limit:
 _remembered: dict[UUID, tuple[float, tuple[Budget, ...], int]] = {}
 
 
-def remembers(workspace_id: UUID) -> bool:
-    """Whether `applying` will ask the database nothing."""
+def remembered(workspace_id: UUID, *, user_id: UUID | None, agent_id: UUID | None) -> tuple[Limit, ...] | None:
+    """As `applying`, without the database; None where what the workspace has is not remembered."""
     held = _remembered.get(workspace_id)
-    return held is not None and held[0] > time.monotonic()
+    if held is None or held[0] < time.monotonic():
+        return None
+    return _matching(workspace_id, held[1], held[2], user_id=user_id, agent_id=agent_id)
 
 
 def applying(workspace_id: UUID, *, user_id: UUID | None, agent_id: UUID | None) -> tuple[Limit, ...]:
     """The limits that a call by this agent for this person falls under, the tier's allowance first."""
-    now = time.monotonic()
-    held = _remembered.get(workspace_id)
-    if held is None or held[0] < now:
-        tier = Workspace.objects.filter(pk=workspace_id).values_list("tier", flat=True).first() or ""
-        rows = tuple(Budget.objects.filter(workspace_id=workspace_id, enabled=True).order_by("created_at", "pk"))
-        held = _remembered[workspace_id] = (now + REMEMBERED_SECONDS, rows, settings.TIER_TOKENS.get(tier, 0))
-    _, budgets, allowance = held
+    found = remembered(workspace_id, user_id=user_id, agent_id=agent_id)
+    if found is not None:
+        return found
+    until = time.monotonic() + REMEMBERED_SECONDS
+    tier = Workspace.objects.filter(pk=workspace_id).values_list("tier", flat=True).first() or ""
+    rows = tuple(Budget.objects.filter(workspace_id=workspace_id, enabled=True).order_by("created_at", "pk"))
+    allowance = settings.TIER_TOKENS.get(tier, 0)
+    _remembered[workspace_id] = (until, rows, allowance)
+    return _matching(workspace_id, rows, allowance, user_id=user_id, agent_id=agent_id)
+
+
+def _matching(
+    workspace_id: UUID,
+    budgets: Sequence[Budget],
+    allowance: int,
+    *,
+    user_id: UUID | None,
+    agent_id: UUID | None,
+) -> tuple[Limit, ...]:
+    """Those of a workspace's limits that count such a call."""
     found = []
     if allowance:
         found.append(

@@ -25,7 +25,7 @@ from agents.models.mcp import McpTransport
 from agents.tools import outside
 from agents.tools.registry import MaybeSent, NotSent, ToolError, ToolFailed, ToolResult
 from core import digest, guarded
-from core.errors import DomainError
+from core.errors import DomainError, Invalid
 
 LIST_SECONDS = 20.0
 CALL_SECONDS = 60.0
@@ -95,8 +95,15 @@ def definition(tool: types.Tool) -> dict[str, Any]:
 
 
 def hash_of(said: Mapping[str, Any]) -> str:
-    """The hash of a definition."""
+    """The hash of a definition; raises Invalid for one that has no canonical JSON."""
     return hashlib.sha256(digest.canonical(dict(said))).hexdigest()
+
+
+def _is(said: Mapping[str, Any], tool: str, pinned: str) -> bool:
+    try:
+        return said["name"] == tool and hash_of(said) == pinned
+    except Invalid:
+        return False
 
 
 async def tools(where: Reach) -> list[dict[str, Any]]:
@@ -110,7 +117,7 @@ async def call(where: Reach, tool: str, pinned: str, arguments: dict[str, Any], 
     progress = _Progress()
     async with _conversation(where, CALL_SECONDS, progress) as session:
         found = await _listed(session, where)
-        if not any(one["name"] == tool and hash_of(one) == pinned for one in found):
+        if not any(_is(one, tool, pinned) for one in found):
             raise Changed(found)
         params = types.CallToolRequestParams.model_validate(
             {"name": tool, "arguments": arguments, "_meta": {"countersign/idempotency-key": key}}

@@ -10,7 +10,7 @@ from typing import Any
 from agents.providers.base import ChatMessage, ChatRequest, ToolCall, ToolDefinition
 from agents.providers.directions import Directions, Planned, When, whens
 
-MOST = 20  # calls of a step
+MOST = 50  # calls of a step
 MOST_QUOTED = 1_500  # characters of one result
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,9}(?:\.\d{1,6})?(?![\w.]*\w)")

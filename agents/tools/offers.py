@@ -52,6 +52,7 @@ def _fits(said: Mapping[str, Any]) -> bool:
         ):
             return False
         schema.given(said["parameters"])
+        sessions.hash_of(said)
     except (Invalid, ValueError, TypeError, RecursionError):
         return False
     return True

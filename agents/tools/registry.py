@@ -49,12 +49,17 @@ class Retry(StrEnum):
     UNKNOWN = "unknown"
 
 
+def _unnoted(memories: Sequence[UUID]) -> None:
+    """Where no run asks, nobody notes what was recalled."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a tool is told of its call: `key` is the idempotency key, the same in every attempt.
 
     While a call is judged, `heard` gives the texts that an agent may have an address from without asking. While it
-    runs, `place` is where its tool reached when it was judged.
+    runs, `place` is where its tool reached when it was judged, `message_id` the message that it is made in answer to,
+    and `recalled` notes the memories that it tells a model with the run, in the caller's transaction.
     """
 
     workspace_id: UUID
@@ -63,7 +68,10 @@ class Context:
     person_id: UUID | None = None
     agent_id: UUID | None = None
     companion_id: UUID | None = None
+    conversation_id: UUID | None = None
+    message_id: UUID | None = None
     heard: Callable[[], Iterable[str]] = tuple
+    recalled: Callable[[Sequence[UUID]], None] = _unnoted
     place: str = ""
 
 

@@ -10,7 +10,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from accounts.models import User
-from approvals.models import Approval, Grant, OutboxItem
+from approvals.models import Approval, Grant, OutboxItem, Vote
 from approvals.services import audit, chain
 from core import digest
 from core.ledger import SYSTEM, Entry, Who
@@ -24,6 +24,7 @@ RETURNING event_id"""
 _OF_PERSON = "actor_id = %(person)s OR person_id = %(person)s OR target_id = %(person)s"
 _ABOUT = "target_id = ANY(%(targets)s)"
 BLANK = {"forgotten": True}
+NOTICED = ("summary", "reason")  # what a notice says of what was to be done, and of what came of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,14 @@ def erase(person_id: UUID, *, by: Who = SYSTEM) -> list[Erased]:
 def blank(subjects: Collection[UUID], *, workspace_id: UUID, by: Who = SYSTEM) -> None:
     """Take out of decided requests about these, and out of the log, what was to be done: their person had it forgotten.
 
-    That something was asked and how it was decided stays. An approval of it is remembered no longer.
+    That something was asked and how it was decided stays, without the reasons. An approval of it is remembered no
+    longer, and notices of it are empty, those that are yet to be sent too.
     """
     rows = Approval.objects.filter(workspace=workspace_id, subject_id__in=subjects).exclude(status="pending")
     approvals = list(rows.values_list("pk", flat=True))
-    rows.update(arguments=BLANK, proposed_arguments=None, preview={}, response="")
+    rows.update(arguments=BLANK, proposed_arguments=None, preview={}, response="", reason="")
+    Vote.objects.filter(approval__in=approvals).update(reason="")
+    _empty_notices(workspace_id, [*subjects, *approvals])
     Grant.objects.filter(approval__in=approvals).delete()
     if events := _delete(workspace_id, _ABOUT, targets=[*subjects, *approvals]):
         _tell(workspace_id, events, 0, by, None)
@@ -86,6 +90,16 @@ def _tell(workspace_id: UUID, events: list[UUID], notices: int, by: Who, target:
     named = digest.hexdigest([str(event_id) for event_id in events])
     told = {"events": len(events), "notices": notices, "events_digest": named}
     audit.record(Entry(type=KEPT, workspace_id=workspace_id, who=by, target=target, data=told))
+
+
+def _empty_notices(workspace_id: UUID, about: Collection[UUID]) -> None:
+    """Take the sentences out of what is, or was, told outside of these; that they were and how they ended stays."""
+    named = Q(payload__approval_id__in=[str(one) for one in about])
+    named |= Q(payload__action_id__in=[str(one) for one in about])
+    rows = list(OutboxItem.objects.filter(named, workspace_id=workspace_id))
+    for row in rows:
+        row.payload = {name: "" if name in NOTICED and value else value for name, value in row.payload.items()}
+    OutboxItem.objects.bulk_update(rows, ["payload"], batch_size=500)
 
 
 def _forget_notices(workspace_id: UUID, person_id: UUID, email: str | None) -> int:

@@ -60,20 +60,21 @@ class Outcome:
     gone: bool = False
 
 
-def put(workspace_id: UUID, type: str, payload: dict[str, Any], *, emails: Sequence[str] = ()) -> None:
+def put(workspace_id: UUID, type: str, *payloads: dict[str, Any], emails: Sequence[str] = ()) -> None:
     """Store what is to be told with the transaction at hand, and ring once it is committed.
 
-    The workspace's webhook gets it where it wants events of the type, and so does each e-mail address. Raises where
-    there is no transaction.
+    The workspace's webhook gets each payload where it wants events of the type, and so does each e-mail address.
+    Raises where there is no transaction.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("what is told outside belongs into the change that it tells of")
     targets = [(EMAIL, address) for address in dict.fromkeys(emails)]
     if webhooks.wanted(workspace_id, type):
         targets.append((WEBHOOK, ""))
-    if targets:
+    if targets and payloads:
         rows = [
             OutboxItem(workspace_id=workspace_id, topic=topic, type=type, target=target, payload=payload)
+            for payload in payloads
             for topic, target in targets
         ]
         OutboxItem.objects.bulk_create(rows)
