@@ -3,10 +3,13 @@
 Nothing is asked of the database here until something fails or does not fit.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
+import msgspec
 from django.conf import settings
+from django.db import Error as DbError
 
 from accounts.models import Workspace
 from agents import brain, loop
@@ -24,7 +27,7 @@ from agents.providers.base import (
     Spoken,
     ToolDefinition,
 )
-from chat import compaction, pictures, transcript
+from chat import committing, compaction, pictures, transcript
 from chat.models import MessageRole
 from chat.services import compactions, history, leases, remembering
 from chat.services.leases import Claim
@@ -32,10 +35,14 @@ from chat.spending import Meter
 from chat.transcript import Part
 from core import bridge
 from core.errors import DomainError
+from memory.tools import TELLING
+
+log = logging.getLogger(__name__)
 
 PERSISTENT = (ProviderUnauthorized, QuotaExhausted)
 """What does not go away by itself at one provider, and says nothing of another."""
 
+WITHHELD = "What was recalled here is not told to this provider."
 SUMMARIES = 4  # at most, one after another, for one answer: a conversation that was long before any was made
 LEAST = 2_000  # characters of the past that are summarised or kept, however small the window
 
@@ -53,7 +60,8 @@ class Answerer:
         self._spec: ProviderSpec | None = None
         self._failed: set[str] = set()
         self._messages = claim.messages
-        self._compacted = False
+        self._compacted = False  # for the model that answers now
+        self._cut = claim.cut
         self._recalled: tuple[ChatMessage, ...] | None = None
 
     async def turn(self, parts: Sequence[Part], tools: tuple[ToolDefinition, ...]) -> AsyncGenerator[Told]:
@@ -88,11 +96,16 @@ class Answerer:
                     raise
                 why = f"{self.provider}: {error.title}"
                 self._spec, self.provider, self.model = choice.provider, choice.provider.name, choice.model
+                self._compacted = False  # its window may be smaller
                 yield ProviderChanged(self.provider, self.model, f"{why}; {self.provider} answers with {self.model}")
 
     def _request(self, parts: Sequence[Part], tools: tuple[ToolDefinition, ...]) -> ChatRequest:
-        recalled = self._recalled if self._recalled and self._spec and _may_know(self._spec) else ()
+        recalled = self._recalled or ()
         messages = (*self._messages[:-1], *recalled, *self._messages[-1:], *transcript.to_messages(parts))
+        if self._spec and not may_know(self._spec):
+            telling = self._telling()
+            messages = tuple(_untold(one, telling) for one in messages if not one.recalled)
+            tools = tuple(one for one in tools if one.name not in telling)
         return ChatRequest(model=self.model, messages=messages, system=self._claim.system, tools=tools)
 
     async def _prepare(
@@ -107,13 +120,28 @@ class Answerer:
     async def _recall(self, spec: ProviderSpec) -> AsyncGenerator[Told]:
         """Look up what is remembered of the person, once, unless this provider is not to know it."""
         claim = self._claim
-        if self._recalled is not None or not _may_know(spec) or claim.user_id is None or not claim.companion:
+        if self._recalled is not None or not may_know(spec) or claim.user_id is None or not claim.companion:
             return
-        found, anew = await bridge.in_slow_thread(remembering.block, claim.run_id, claim.attempt)
+        if claim.root_id is not None:  # an agent asks here, and no person speaks
+            return
+        try:
+            found, anew = await bridge.in_slow_thread(remembering.block, claim.run_id, claim.attempt)
+        except Exception as error:  # an answer without memories is better than none
+            if isinstance(error, DbError) and not committing.at_fault(error):
+                raise
+            log.exception("memories could not be recalled", extra={"run_id": str(claim.run_id)})
+            self._recalled = ()
+            yield Status(label="what is remembered could not be looked up; the answer goes on without it")
+            return
         told = ChatMessage(MessageRole.USER.value, found.text, recalled=True)
         self._recalled = (told,) if found.text else ()
         if found.entries and anew:
             yield MemoriesRecalled([str(one) for one in found.entries])
+
+    def _telling(self) -> frozenset[str]:
+        """The tools that tell what is remembered; one of the client's that is called so is another."""
+        theirs = {one.name for one in self._claim.client_tools} - {*self._claim.tools}
+        return TELLING - theirs
 
     async def _find(self) -> ProviderSpec:
         claim = self._claim
@@ -142,13 +170,13 @@ class Answerer:
             )
             room = max(0, int(window * compaction.MARGIN) - beside)
         over = room is not None and compaction.tokens(self._messages) > room
-        if over or self._claim.cut:
+        if over or self._cut:
             async for event in self._compact(spec, room):
                 yield event
 
     async def _compact(self, spec: ProviderSpec, room: int | None) -> AsyncGenerator[Told]:
         """Put a summary in the place of the older part, and leave out what still takes more than `room` tokens."""
-        self._compacted = True
+        self._compacted, self._cut = True, False
         most = settings.HISTORY_CHARACTERS
         if room is not None:
             most = max(LEAST, min(most, room * compaction.BYTES_PER_TOKEN))
@@ -188,9 +216,16 @@ class Answerer:
             yield Compacted(done, self.provider, self.model)
 
 
-def _may_know(spec: ProviderSpec) -> bool:
+def may_know(spec: ProviderSpec) -> bool:
     """Whether a provider is sent what is remembered of people."""
     return spec.memories and spec.name not in settings.MEMORIES_WITHHELD
+
+
+def _untold(message: ChatMessage, telling: Collection[str]) -> ChatMessage:
+    """The message as a provider is told it that is not to know what a tool recalled."""
+    if message.role != "tool" or message.name not in telling:
+        return message
+    return msgspec.structs.replace(message, content=WITHHELD)
 
 
 def succeed(claim: Claim, failed: Collection[str], needs: Collection[str]) -> Choice | None:

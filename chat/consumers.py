@@ -1,6 +1,7 @@
 """A session over a WebSocket: the same events as SSE, as JSON frames; messages, cancels and resumes come in.
 
-The consumer watches the whole conversation, so every run of it is seen, whoever started it and through whichever door.
+The consumer watches the whole conversation, so every run that begins is seen, whoever started it and through whichever
+door, and one that waits for people is followed again when it goes on, however long they took.
 It asks the database through `core.bridge` only and holds no connection of its own.
 """
 
@@ -23,7 +24,7 @@ from django.db.models import Q
 from accounts import authentication, limits, permissions
 from accounts.models import Actor
 from accounts.services import callers, keys
-from agents.events import RunRestarted, RunStarted
+from agents.events import RunRestarted, RunStarted, RunWaiting
 from chat.dialects.native import client_tools, inbound
 from chat.dialects.native.client_tools import ResultsFrame
 from chat.dialects.native.encoder import Frame
@@ -79,6 +80,7 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Let in whoever brings a key or a ticket of the session's owner; else close with a code that says why."""
         ledger.arrive(ip=(self.scope.get("client") or ("",))[0] or "")
         self._followers: dict[str, asyncio.Task[None]] = {}
+        self._waits: dict[str, int] = {}  # runs whose follower ended because they wait, with the last number sent
         self._looking: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()  # a run that begins here is not to be found by `_look_for_runs` as well
         offered = self.scope.get("subprotocols") or []
@@ -141,7 +143,7 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         elif kind == "tool_results":
             run = await bridge.in_thread(bring, actor, frame, self.session.pk)
             if str(run.pk) not in self._followers:
-                self._follow(run, run.seq)
+                self._follow(run, self._waits.get(str(run.pk), run.seq))
         elif kind == "resume":
             found, after = await bridge.in_thread(to_resume, self.session.pk, frame)
             if found is not None:
@@ -160,6 +162,7 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     def _follow(self, run: Run, after: int, watch: Watch | None = None) -> None:
         """Send the run's events from here on; one follower a run, the last one asked for."""
         run_id = str(run.pk)
+        self._waits.pop(run_id, None)
         before = self._followers.pop(run_id, None)
         if before is not None:
             before.cancel()
@@ -184,6 +187,8 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             async with contextlib.aclosing(batches):
                 async for batch in batches:
                     for seq, event in batch:
+                        if isinstance(event, RunWaiting):
+                            self._waits[str(run.pk)] = seq  # before it is sent: what comes meanwhile is not missed
                         frames = encode.frames(event)
                         for frame in frames:
                             await self._send(seq if frame is frames[-1] else None, frame)
@@ -193,24 +198,26 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._refuse(error)
 
     async def _look_for_runs(self) -> None:
-        """Follow runs of this conversation that begin through other doors."""
+        """Follow runs of this conversation that begin through other doors, and those that waited and are heard of."""
         missed, begun = False, set[str]()
         while True:
             await self._watch.wait(settings.KEEP_ALIVE_SECONDS)
             missed, self._watch.missed = missed or self._watch.missed, False
-            begun |= {batch.run_id for batch in self._watch.take() if isinstance(batch.events[0], BEGINNINGS)}
+            news = self._watch.take()
+            begun |= {one.run_id for one in news if isinstance(one.events[0], BEGINNINGS) or one.run_id in self._waits}
             if not (begun or missed):
                 continue
             async with self._beginning:
                 try:
-                    found = await bridge.in_thread(unfollowed, self.session.pk, begun, missed, set(self._followers))
+                    followed = {*self._followers} - {*self._waits}
+                    found = await bridge.in_thread(unfollowed, self.session.pk, begun, missed, followed)
                 except DbError as error:
                     log.warning("a socket cannot look for runs; it tries again", extra={"error": str(error)})
                     await asyncio.sleep(AGAIN_SECONDS)
                     self._watch.missed = True
                     continue
                 for run in found:
-                    self._follow(run, 0)
+                    self._follow(run, self._waits.get(str(run.pk), 0))
             missed, begun = False, set()
 
     async def _refuse(self, error: Exception) -> None:

@@ -27,7 +27,6 @@ SAID_CHARACTERS = 4_000
 PAGE = 500
 SHOWN = ("step", "place", "tool", "state", "code", "summary")
 STANDS = {
-    ActionState.PROPOSED: "Proposed.",
     ActionState.ALLOWED: "Allowed; it has not run.",
     ActionState.WAITING: "It waits for a decision.",
     ActionState.READY: "It runs next, unless a kill switch or the last check holds it.",

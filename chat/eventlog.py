@@ -157,9 +157,14 @@ class Watch:
         taken, self._batches, self._held = self._batches, [], 0
         return taken
 
+    @property
+    def news(self) -> bool:
+        """Whether there is something to take, or to read from the log."""
+        return bool(self._batches or self.missed)
+
     async def wait(self, seconds: float) -> bool:
         """Whether anything came, waiting for it as long as that."""
-        if self._batches or self.missed:
+        if self.news:
             return True
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
@@ -169,7 +174,7 @@ class Watch:
         finally:
             timer.cancel()
             self._waiter = None
-        return bool(self._batches or self.missed)
+        return self.news
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -7,7 +7,7 @@ it takes, because the effect has happened by then.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from django.conf import settings
@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError
 
 from agents.tools import registry
 from agents.tools.registry import HandedOn, MaybeSent, NotSent, ToolFailed, ToolResult
-from chat import bells
+from chat import bells, committing
 from chat.services import execution, gate
 from chat.services.execution import Execution, Outcome
 from core import bridge, faults, queue
@@ -38,6 +38,9 @@ class Executor:
         self._settled = settled
         self._bell = asyncio.Event()
         self._claiming = asyncio.Lock()
+        self._ended: dict[UUID, tuple[Execution, Outcome]] = {}  # what is to be stored
+        # Outcomes and leases lock many actions each, in no order: one at a time, or they deadlock.
+        self._storing = asyncio.Lock()
 
     def ring(self) -> None:
         """There may be actions to take."""
@@ -65,9 +68,10 @@ class Executor:
     async def keep(self) -> None:
         """Renew the leases of what is at hand."""
         await asyncio.sleep(settings.ACTION_LEASE_SECONDS / 4)
-        held = [one for one, _ in self.held.values()]
-        if held:
-            await bridge.in_thread(execution.renew, held)
+        async with self._storing:
+            held = [one for one, _ in self.held.values()]
+            if held:
+                await bridge.in_thread(execution.renew, held)
 
     async def sweep(self) -> None:
         """What dead workers left, and what no bell told of."""
@@ -99,13 +103,29 @@ class Executor:
             self._settled(one.run_id)
 
     async def _settle(self, one: Execution, outcome: Outcome) -> None:
-        while True:
-            try:
-                await bridge.in_thread(execution.settle, one, outcome)
-                return
-            except (OperationalError, InterfaceError, OSError) as error:
-                log.warning("an outcome cannot be stored; trying again", extra={"error": str(error)})
-                await asyncio.sleep(RETRY_SECONDS)
+        """Store the outcome, together with those that come while others are being stored."""
+        self._ended[one.action_id] = one, outcome
+        try:
+            while one.action_id in self._ended:
+                await self._try_to_store()
+        finally:
+            self._ended.pop(one.action_id, None)
+
+    async def _try_to_store(self) -> None:
+        try:
+            async with self._storing:
+                await self._store()
+        except (OperationalError, InterfaceError, OSError) as error:
+            log.warning("an outcome cannot be stored; trying again", extra={"error": str(error)})
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _store(self) -> None:
+        """Store all that waits for it, if another has not done so meanwhile."""
+        ready = list(self._ended.values())
+        if not ready:
+            return
+        for action_id in await bridge.in_thread(store, ready):
+            self._ended.pop(action_id, None)
 
 
 async def call(one: Execution, until: float) -> Outcome | None:
@@ -143,6 +163,22 @@ def _failure(error: DomainError, what: str, code: str, sent: str) -> Outcome:
     """What a tool says of its failure, as it can be stored."""
     told = registry.bounded(ToolResult(error.detail, f"{what}: {error.detail}"))
     return Outcome(False, told.content, told.summary, code, sent)
+
+
+def store(ended: Sequence[tuple[Execution, Outcome]]) -> list[UUID]:
+    """Store outcomes together; one that cannot be stored spoils no other, and its lease lapses.
+
+    Gives the actions that are done with. Raises a kind of DbError or OSError where nothing can be stored now.
+    """
+    try:
+        execution.settle_all(ended)
+    except Exception as error:
+        if not committing.at_fault(error):
+            raise
+        if len(ended) > 1:
+            return [action_id for one in ended for action_id in store([one])]
+        log.exception("an outcome could not be stored", extra={"action_id": str(ended[0][0].action_id)})
+    return [one.action_id for one, _ in ended]
 
 
 def answer_bell(worker: str, limit: int, held: list[UUID]) -> tuple[list[Execution], set[UUID]]:

@@ -153,7 +153,7 @@ async def follow(
                 if isinstance(news[-1][1], TERMINAL):
                     return
             now = time.monotonic()
-            if patience.waits is not None and now >= patience.until and not watched.missed:
+            if patience.waits is not None and now >= patience.until and not watched.news:
                 yield [(place.last, patience.waits)]
                 return
             if now - spoke >= idle:

@@ -12,6 +12,7 @@ from agents import brain
 from agents.brain import BrainUnavailable
 from agents.events import TextDelta
 from agents.providers.base import ChatMessage, ChatRequest, ProviderSpec
+from chat.answering import may_know
 from chat.models import MessageRole, Run
 from chat.services import ledger
 from chat.services.leases import Claim
@@ -46,11 +47,11 @@ async def _learn(part: Part) -> None:
         await bridge.in_slow_thread(readings.done, part, part.seq)
         return
     claim, spec = await bridge.in_slow_thread(_by_whom, part)
-    if spec is None or not spec.memories:
-        facts, model, read_to = rules.find(part.messages), rules.MODEL, part.seq
+    if spec is None or not may_know(spec):
+        facts, model, read_to = await bridge.in_slow_thread(rules.find, part.messages), rules.MODEL, part.seq
     else:
         shown = asking.bounded(part.messages)
-        read_to = part.seq - (len(part.messages) - len(shown))
+        read_to = part.seq if len(shown) == len(part.messages) else shown[-1].seq
         facts, model = await _asked(part, shown, claim, spec), claim.model
     stored = await bridge.in_slow_thread(learning.learn, part.owner, facts, model=model)
     await bridge.in_slow_thread(readings.done, part, read_to)
@@ -70,7 +71,7 @@ async def _asked(part: Part, shown: list[Said], claim: Claim, spec: ProviderSpec
                     said.append(event.text)
     finally:
         await bridge.in_thread(partial(ledger.record, [(meter.account, None)]))
-    return asking.answer("".join(said), shown, known)
+    return await bridge.in_slow_thread(asking.answer, "".join(said), shown, known)
 
 
 def _by_whom(part: Part) -> tuple[Claim, ProviderSpec | None]:

@@ -11,6 +11,7 @@ from accounts.admin import scope
 from approvals import overview as approvals
 from chat import figures
 from chat.models import Run, RunState
+from memory.services import standing
 
 LATE = datetime.timedelta(seconds=30)
 
@@ -53,6 +54,10 @@ def _cards(day: figures.Figures) -> Iterator[dict[str, str]]:
     yield {"title": "Wait for a worker", "value": _span(day.wait_median), "note": note, "tone": ""}
     note = f"95 of 100 within {_span(day.answer_p95)}"
     yield {"title": "Whole answer", "value": _span(day.answer_median), "note": note, "tone": ""}
+    memory = standing.now()
+    note = f"{memory.waiting_text} memories wait" if memory.ready else memory.state
+    value = "ready" if memory.ready else "off" if memory.off else "missing"
+    yield {"title": "Vectors for recall", "value": value, "note": note, "tone": "bad" if value == "missing" else ""}
 
 
 def _span(span: datetime.timedelta | None) -> str:

@@ -39,7 +39,7 @@ from agents.providers.base import Kept, ToolCall, ToolDefinition
 from agents.tools import registry
 from chat import committing, limits, transcript
 from chat.answering import Answerer
-from chat.models import Action, ActionState, RunState
+from chat.models import SETTLED, ActionState, RunState
 from chat.services import actions, families, proposing, standings
 from chat.services.actions import Asked, Called
 from chat.services.finishing import Outcome
@@ -47,6 +47,7 @@ from chat.services.leases import Checkpoint, Claim
 from chat.services.ledger import Account
 from chat.services.proposing import Step
 from chat.teamwork import Teamwork
+from chat.tools import ask_agent
 from chat.writer import RunLog, Writer
 from core import bridge
 from core.errors import DomainError
@@ -54,7 +55,7 @@ from core.errors import DomainError
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-ASK_AGENT = "ask_agent"
+ASK_AGENT = ask_agent.__name__
 LOOK_AGAIN_SECONDS = 1.0  # a run that waits for its actions looks by itself, should nobody tell it
 
 
@@ -123,7 +124,7 @@ class Runner:
         self._begun = True
         try:
             outcome = await self._answer()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, actions.Stopping):  # the second where it would have begun to wait
             outcome = None if self._abandoned else self._stopped()
         except DomainError as error:
             outcome = self._outcome(RunState.FAILED, error.code, error.detail)
@@ -268,30 +269,30 @@ class Runner:
         while True:
             limits.check_wall(self._deadline)
             self._heard.clear()
-            found = await bridge.in_thread(actions.of_step, self.claim.run_id, calls)
-            for action in found:
-                if action.state == ActionState.EXECUTING and action.call_id not in started:
-                    started.add(action.call_id)
-                    self.log.append(ToolStarted(action.call_id, action.tool))
-            if len(found) == len(calls) and all(action.settled for action in found):
+            found = await bridge.in_thread(actions.states, self.claim.run_id, calls)
+            for call_id, tool, state in found:
+                if state == ActionState.EXECUTING and call_id not in started:
+                    started.add(call_id)
+                    self.log.append(ToolStarted(call_id, tool))
+            states = {state for _, _, state in found}.difference(SETTLED)
+            if len(found) == len(calls) and not states:
                 break
-            states = {action.state for action in found if not action.settled}
             self.listens = ActionState.DELEGATED in states
             if self.listens and states <= {ActionState.DELEGATED, ActionState.UNKNOWN}:
                 if await self._wait_with_others():
                     return False
             elif states == {ActionState.UNKNOWN}:
-                return await self._wait_for_people(found)
+                return await self._wait_for_people()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._heard.wait(), LOOK_AGAIN_SECONDS)
-        parts = await bridge.in_thread(lambda: [actions.as_part(action) for action in found])
+        parts = await bridge.in_thread(actions.parts_of_step, self.claim.run_id, calls)
         for part in parts:
             self.log.tell(ToolFinished(part["call_id"], part["name"], part["ok"], part["summary"]), part)
         self.log.settle()  # the model is told what stands in the draft
         self.log.go_on()
         return True
 
-    async def _wait_for_people(self, found: list[Action]) -> bool:
+    async def _wait_for_people(self) -> bool:
         """Let go of the run until somebody says what became of an action; False, always."""
         self.log.append(Status(label="it is not known what became of a call; a person looks into it"))
         self.log.settle()

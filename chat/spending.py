@@ -48,7 +48,7 @@ class Meter:
 
     @property
     def taken(self) -> Usage | None:
-        """All of it together, whoever answered."""
+        """All of it together as limits count it, whoever answered."""
         return ledger.total(self.spent)
 
     @property
@@ -86,8 +86,11 @@ class Meter:
     async def _hold(self, spec: ProviderSpec, request: ChatRequest) -> "Held | None":
         """What is held back for the call, None where it falls under no budget; raises BudgetExceeded."""
         claim = self._claim
-        limits = partial(budgets.applying, claim.workspace_id, user_id=claim.user_id, agent_id=claim.agent_id)
-        found = limits() if budgets.remembers(claim.workspace_id) else await bridge.in_thread(limits)
+        found = budgets.remembered(claim.workspace_id, user_id=claim.user_id, agent_id=claim.agent_id)
+        if found is None:
+            found = await bridge.in_thread(
+                budgets.applying, claim.workspace_id, user_id=claim.user_id, agent_id=claim.agent_id
+            )
         if not found:
             return None
         work = partial(reserve, claim.workspace_id, claim.run_id, found, spec, request)

@@ -15,6 +15,8 @@ from agents.events import (
     RunStarted,
     Snapshot,
     TextDelta,
+    ToolFinished,
+    ToolProposed,
     Usage,
 )
 from chat.following import Numbered
@@ -75,9 +77,13 @@ def release_with(response: HttpResponseBase, release: Callable[[], None]) -> Non
 
 
 class Fold:
-    """What the events of a run add up to; a pure object."""
+    """What the events of a run add up to; a pure object.
+
+    `whole` says whether the parts are all of the answer: what tools gave, and a text's place beside it, no event tells.
+    """
 
     def __init__(self) -> None:
+        self.whole = True
         self.parts: list[dict[str, str]] = []
         self.usage: Usage | None = None
         self.stored: MessageCompleted | None = None
@@ -96,9 +102,11 @@ class Fold:
             case MessageCompleted():
                 self.stored = event
             case RunStarted() | RunRestarted():
-                self.parts, self.usage = [], None
+                self.parts, self.usage, self.whole = [], None, True
+            case ToolProposed() | ToolFinished():
+                self.whole = False
             case Snapshot():
-                self.parts = []
+                self.parts, self.whole = [], False
                 self._say("reasoning", event.reasoning)
                 self._say("text", event.text)
             case _:

@@ -17,8 +17,10 @@ from agents.events import (
     TERMINAL,
     ApprovalDecided,
     ApprovalRequested,
+    Compacted,
     Event,
     MemberEnded,
+    ProviderChanged,
     RunRestarted,
     RunStarted,
     RunWaiting,
@@ -112,8 +114,9 @@ class Teamwork:
             self._log.tell(TeamBegan(self._team.mode, members), part)
         heard: list[Said] = []
         while prompts := teams.next_prompts(self._team, heard):
-            limits.check(0, self.usage, self._deadline)
             claim = self._claim
+            taken = await bridge.in_thread(families.taken, claim.run_id, but=claim.run_id)
+            limits.check(0, taken, self._deadline)
             begun = bridge.in_slow_thread(
                 nesting.ask, claim.run_id, claim.attempt, prompts, model=self._plan.get("model", "")
             )
@@ -182,8 +185,11 @@ class Teamwork:
                 self._begin_anew(voice, event.text)
             case RunStarted() | RunRestarted():
                 self._begin_anew(voice, "")
-            case Status():
+            case Status() | ProviderChanged():  # by a member: the answer stays the team's
                 self._log.append(Status(f"{voice.asked.prompt.agent.name}: {event.label}"))
+            case Compacted():
+                told = f"{event.messages} older messages are summarised"
+                self._log.append(Status(f"{voice.asked.prompt.agent.name}: {told}"))
             case _ if isinstance(event, PASSED_ON):
                 self._log.append(event)
             case _ if isinstance(event, TERMINAL) and voice.asked.run_id:

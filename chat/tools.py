@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
+from django.db.models import Q
 from msgspec import Meta
 
 from accounts.models import User
 from agents.models import Agent, AgentKind
 from agents.services import reporting
-from agents.tools.registry import Context, HandedOn, Preview, Retry, Risk, ToolResult, tool
+from agents.tools.registry import Context, HandedOn, Preview, Retry, Risk, ToolFailed, ToolResult, tool
+from approvals.models import Approval
+from chat.models import Action
 from chat.services import nesting, proactive
 from core import bridge
 from core.errors import Invalid
@@ -106,6 +109,21 @@ def message_person(context: Context, message: Words, to: Recipient = "") -> Tool
     They may answer you there. Nobody outside of the workspace is reached.
     """
     agent, found = _meant(context, to)
-    proactive.write(agent, found, text=message, key=UUID(context.key), on_behalf_of=context.person_id)
-    people = "1 person" if len(found) == 1 else f"{len(found)} people"
-    return ToolResult(f"It is in the inbox of {people}.")
+    shown = _shown(UUID(context.key), to)
+    meant = [one for one in found if shown is None or one.email in shown]
+    if not meant:
+        raise ToolFailed("None of those whom the approver was shown is meant by this any more. Propose the call again.")
+    proactive.write(agent, meant, text=message, key=UUID(context.key), on_behalf_of=context.person_id)
+    people = "1 person" if len(meant) == 1 else f"{len(meant)} people"
+    left = len(found) - len(meant)
+    late = f" {left} who came to the group after the approver was asked did not get it." if left else ""
+    return ToolResult(f"It is in the inbox of {people}.{late}")
+
+
+def _shown(action_id: UUID, to: str) -> frozenset[str] | None:
+    """The addresses that whoever approved the call, or one like it for the time to come, was shown; None for nobody."""
+    bound = Action.objects.filter(pk=action_id).values_list("approval_id", "grant_id").first() or (None, None)
+    approval = Approval.objects.filter(Q(pk=bound[0]) | Q(grants=bound[1])).first() if any(bound) else None
+    if approval is None or approval.arguments.get("to", "") != to:  # whom it is to was left open for the time to come
+        return None
+    return frozenset(approval.preview.get("recipients", ()))

@@ -15,7 +15,7 @@ from chat import learning
 from core import bridge, valkey
 from memory import embedders
 from memory.embedders import EmbedderUnavailable
-from memory.services import embedding
+from memory.services import embedding, touching
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ class Upkeep:
         self._down = False
 
     async def embed(self) -> None:
-        """Make the vectors that are missing, then rest."""
+        """Store what was recalled, make the vectors that are missing, then rest."""
+        await bridge.in_slow_thread(touching.store)
         while await bridge.in_slow_thread(self._mine, "embedding"):
             began = time.monotonic()
             try:

@@ -13,14 +13,13 @@ from core import ids
 
 
 class ActionState(models.TextChoices):
-    """proposed → allowed | waiting → ready → executing → (delegated →) succeeded | failed | unknown | refused.
+    """allowed | waiting → ready → executing → (delegated →) succeeded | failed | unknown | refused.
 
     `allowed` waits for the verdicts of the calls beside it. `delegated` was handed to another agent, whose run ends
     it. `unknown` waits for a person to say what happened. A call of a tool of the client's is `awaited`, until the
     client brings what came of it, and never runs here.
     """
 
-    PROPOSED = "proposed", "Proposed"
     ALLOWED = "allowed", "Allowed"
     WAITING = "waiting", "Waiting for approval"
     READY = "ready", "Ready"
@@ -66,7 +65,7 @@ class Action(models.Model):
     verdict = models.CharField(max_length=10, help_text="allow, ask or deny.")
     approval_id = models.UUIDField(null=True)
     grant_id = models.UUIDField(null=True)
-    state = models.CharField(max_length=20, choices=ActionState, default=ActionState.PROPOSED)
+    state = models.CharField(max_length=20, choices=ActionState)
     attempt = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True)
     lease_until = models.DateTimeField(null=True)

@@ -37,7 +37,7 @@ class RunRole(models.TextChoices):
 
 ENDED = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 WAITING = (RunState.WAITING_APPROVAL, RunState.WAITING_TOOLS)
-"""No worker has it; where it waits for both it is the approval that is told."""
+"""No worker has it. One that waits for both is `waiting_tools`: its client has something to do."""
 
 
 class Run(models.Model):
@@ -140,6 +140,7 @@ class Run(models.Model):
             models.Index(fields=["message"], name="runs_by_message"),
             models.Index(fields=["parent"], condition=~Q(parent=None) & Q(ended_at=None), name="runs_below"),
             models.Index(fields=["root_id"], condition=~Q(root_id=None), name="runs_of_root"),
+            models.Index(fields=["id"], condition=Q(ended_at=None) & ~Q(cancel_requested_at=None), name="runs_to_stop"),
         ]
 
     def __str__(self) -> str:

@@ -29,12 +29,16 @@ from chat.services import gate
 from chat.transcript import Part
 
 KIND = "tool_call"
-OPEN = (ActionState.PROPOSED, ActionState.WAITING, ActionState.UNKNOWN)
+OPEN = (ActionState.WAITING, ActionState.UNKNOWN)
 OUTCOME = (
     "state", "code", "result", "summary", "ended_at", "lease_until", "not_before", "perhaps",
 )  # fmt: skip
 """What changes of an action when something comes of it."""
 SUMMARY = 300
+
+
+class Stopping(Exception):
+    """Somebody asked that the run stop: it waits for nobody any more, and its worker ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +107,14 @@ def refuse(action: Action, code: str, reason: str = "") -> None:
 
 
 def hold(run: Run, *, seq: int, state: RunState = RunState.WAITING_APPROVAL, **stored: Any) -> None:
-    """Let a run wait for people, and store what it said: no worker has it, and that it left one is nobody's death."""
-    Run.objects.filter(pk=run.pk).update(
-        state=state, seq=seq, lease_until=None, given_back=F("given_back") + 1, **stored
-    )
+    """Let a run wait for people, and store what it said: no worker has it, and that it left one is nobody's death.
+
+    The caller holds the run's lock. Raises Stopping where the run is to stop: who asked for that left it to the worker,
+    and nobody would end a run that has none.
+    """
+    wanted = Run.objects.filter(pk=run.pk, cancel_requested_at=None)
+    if not wanted.update(state=state, seq=seq, lease_until=None, given_back=F("given_back") + 1, **stored):
+        raise Stopping
     audit.record(run_entry(run, "run.waiting"))
     if run.parent_id:
         transaction.on_commit(partial(eventlog.tell_settled, run.parent_id), robust=True)
@@ -120,13 +128,12 @@ def advance(run: Run) -> None:
     if not run.waits or run.cancel_requested_at:
         return
     left = Action.objects.filter(run=run, state__in=(*OPEN, ActionState.AWAITED)).values_list("state", flat=True)
-    people = bool({*left} - {ActionState.AWAITED})
-    if not people:
+    if not {*left} - {ActionState.AWAITED}:
         make_ready(Action.objects.filter(run=run, state=ActionState.ALLOWED))
     if not left:
         _go_on(run)
         return
-    run.state = RunState.WAITING_APPROVAL if people else RunState.WAITING_TOOLS
+    run.state = RunState.WAITING_TOOLS if ActionState.AWAITED in left else RunState.WAITING_APPROVAL
     Run.objects.filter(pk=run.pk).update(state=run.state)
 
 
@@ -143,8 +150,7 @@ def wake_above(run: Run) -> None:
     above = waiting_above(run)
     if above is None or above.cancel_requested_at:
         return
-    waits_for = ActionState.PROPOSED, ActionState.WAITING, ActionState.AWAITED
-    if not Action.objects.filter(run=above, state__in=waits_for).exists():
+    if not Action.objects.filter(run=above, state__in=(ActionState.WAITING, ActionState.AWAITED)).exists():
         _go_on(above)
 
 
@@ -204,6 +210,13 @@ def of_step(run_id: UUID, calls: Sequence[str]) -> list[Action]:
     return list(Action.objects.filter(run_id=run_id, call_id__in=calls).order_by("step", "place"))
 
 
+def states(run_id: UUID, calls: Sequence[str]) -> list[tuple[str, str, ActionState]]:
+    """How the actions of these calls stand, without what they brought: call, tool and state, in the model's order."""
+    rows = Action.objects.filter(run_id=run_id, call_id__in=calls).order_by("step", "place")
+    found = rows.values_list("call_id", "tool", "state")
+    return [(call_id, tool, ActionState(state)) for call_id, tool, state in found]
+
+
 def as_part(action: Action) -> Part:
     """A settled action as the transcript has it."""
     ok = action.state == ActionState.SUCCEEDED
@@ -221,6 +234,11 @@ def as_part(action: Action) -> Part:
         "summary": action.summary,
         "content": content,
     }
+
+
+def parts_of_step(run_id: UUID, calls: Sequence[str]) -> list[Part]:
+    """The actions of these calls, settled, as the transcript has them."""
+    return [as_part(action) for action in of_step(run_id, calls)]
 
 
 def tell(run: Run, events: Sequence[Event]) -> None:
@@ -248,10 +266,16 @@ def lock(action_id: UUID) -> None:
     list(rows.select_for_update().values_list("pk"))
 
 
-def announce(action: Action) -> None:
-    """Tell those outside, and whoever looks at its approval, that an action came to its end."""
-    live.changed(action.workspace_id)
-    payload = {
+def announce(*ended: Action) -> None:
+    """Tell those outside, and whoever looks at their approvals, that actions came to their end."""
+    for workspace_id in {action.workspace_id for action in ended}:
+        live.changed(workspace_id)
+        told = [_announcement(action) for action in ended if action.workspace_id == workspace_id]
+        outbox.put(workspace_id, "action.finished", *told)
+
+
+def _announcement(action: Action) -> dict[str, Any]:
+    return {
         "action_id": str(action.pk),
         "approval_id": str(action.approval_id) if action.approval_id else None,
         "run_id": str(action.run_id) if action.run_id else None,
@@ -260,7 +284,6 @@ def announce(action: Action) -> None:
         "code": action.code,
         "summary": action.summary,
     }
-    outbox.put(action.workspace_id, "action.finished", payload)
 
 
 def told_as(action: Action) -> str:

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from accounts.models import Actor, User
 from agents import brain
+from agents.brain import Choice
 from agents.models import Agent, AgentKind
 from agents.providers import abilities
 from agents.services import authors
@@ -42,20 +43,25 @@ def wake(
     event: dict[str, Any] | None = None,
     who: audit.Who,
     behind: User | None = None,
+    by_itself: bool = False,
 ) -> Run:
     """Start a run of an agent of kind manager: its task, then what it is `told`, then the event's data, marked as data.
 
-    Who stands `behind` it, as whoever holds the secret of a hook or wrote the agent's task does, countersigns nothing
-    of it, nor does anybody whose words stand in what the agent is told. Raises AgentBusy while its run before goes on
-    or waits for people, AgentOff, Invalid for an agent of another kind or without a task, BrainUnavailable.
+    Who stands `behind` it, as whoever holds the secret of a hook does, countersigns nothing of it, nor does anybody
+    whose words stand in what the agent is told; behind one that wakes `by_itself` its author does. Raises AgentBusy
+    while its run before goes on or waits for people, AgentOff, Invalid for an agent of another kind or without a task,
+    BrainUnavailable.
     """
     if agent.kind != AgentKind.MANAGER:
         raise Invalid("Only an agent of kind manager works in the background.")
+    choice = _choice(agent)  # providers may be waited for here, and nobody has to wait for the agent meanwhile
     with transaction.atomic():
-        locked = Agent.objects.select_for_update().select_related("workspace").get(pk=agent.pk)
+        locked = Agent.objects.select_for_update(of=("self",)).select_related("workspace").filter(pk=agent.pk).first()
+        if locked is None:
+            raise AgentOff
         text = _text(locked, told, event)
-        needs = frozenset({abilities.TOOLS} if locked.all_tools else ())
-        choice = brain.choose(locked.workspace, asked=None, agent_model=locked.model, needs=needs)
+        if (locked.model, locked.all_tools) != (agent.model, agent.all_tools):
+            choice = _choice(locked)
         if not locked.enabled or locked.workspace.frozen:
             raise AgentOff
         awake = Run.objects.filter(agent=locked, active=True, conversation__agent=locked, parent=None)
@@ -74,9 +80,16 @@ def wake(
             )
         )
         nobody: Actor | None = None
+        # The author is read after the lock: a joined row would be the one of before it.
+        behind = locked.author if by_itself else behind
         return runs.start(
             conversation, text=text, by=nobody, choice=choice, behind=behind, behind_ids=authors.of(locked)
         )
+
+
+def _choice(agent: Agent) -> Choice:
+    needs = frozenset({abilities.TOOLS} if agent.all_tools else ())
+    return brain.choose(agent.workspace, asked=None, agent_model=agent.model, needs=needs)
 
 
 def _text(agent: Agent, told: str, event: dict[str, Any] | None) -> str:
@@ -93,11 +106,8 @@ def _text(agent: Agent, told: str, event: dict[str, Any] | None) -> str:
 def on_schedule(agent_id: UUID) -> Run | None:
     """Wake an agent whose time has come; None where it is busy, off, gone, or has no model that answers."""
     try:
-        # Who stands behind it is who wrote the task that it is given. The author is read after the lock: a joined row
-        # would be the one of before it.
-        with transaction.atomic():
-            agent = Agent.objects.select_for_update().filter(pk=agent_id).first()
-            return None if agent is None else wake(agent, who=audit.SYSTEM, behind=agent.author)
+        agent = Agent.objects.filter(pk=agent_id).first()
+        return None if agent is None else wake(agent, who=audit.SYSTEM, by_itself=True)
     except DomainError as error:
         log.info("an agent sleeps on", extra={"agent": str(agent_id), "code": error.code})
         return None

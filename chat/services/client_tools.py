@@ -19,12 +19,11 @@ from accounts.models import Actor
 from agents.tools import client
 from approvals.services import audit
 from chat.models import Action, ActionState, Run
-from chat.services import actions, runs
+from chat.services import actions, gate, runs
 from core.errors import Conflict, Invalid, NotFound
 
 MOST_SWEPT = 100
 FAILED = "client_failed"
-SILENT = "client_silent"
 
 
 class UnknownCall(NotFound):
@@ -117,7 +116,7 @@ def expire_due() -> None:
             run = _locked(run_id)
             rows = list(_due(Action.objects.select_for_update().filter(run=run_id)))
             for action in rows:
-                actions.refuse(action, SILENT, "The client did not bring the result in time.")
+                actions.refuse(action, gate.SILENT, "The client did not bring the result in time.")
                 action.save(update_fields=actions.OUTCOME)
                 actions.announce(action)
             audit.record(*(actions.entry(action, "action.refused", audit.SYSTEM) for action in rows))

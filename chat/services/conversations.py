@@ -15,10 +15,12 @@ from accounts.models import Actor
 from chat import eventlog
 from chat.models import Conversation, Message, Run, RunState
 from chat.services import families, ledger, verdicts
+from chat.services import forgetting as transcripts
 from companions.models import Companion
 from core import ids
 from core.errors import Invalid, NotFound
 from memory.services import forgetting
+from memory.services.entries import By
 
 
 class UnknownSession(NotFound):
@@ -93,6 +95,8 @@ def delete(conversation: Conversation, *, by: Actor, forget: bool = False) -> No
                 verdicts.withdraw(run, by=by)
         # Their rows go, and an action outlives its run: it must not be left to an agent that is not there.
         families.settle_calls([(run.pk, False, "The session was deleted.", "deleted") for run in its])
+        if forget:  # while it is known which of them are its
+            transcripts.forget_actions(locked, by=By.person(by))
         locked.delete()
         if forget:
             forgetting.forget_conversation(by, conversation.pk)

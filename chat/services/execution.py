@@ -4,25 +4,26 @@ Decision and execution are two states. A worker that dies between the claim and 
 run again with the same key where its tool honours keys, and whose outcome is `unknown` where it does not.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, Func, Value
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Func, Value
 
 from agents.tools import registry
-from agents.tools.registry import Context
+from agents.tools.registry import Context, ToolSpec
 from approvals import rules
-from approvals.rules import Allow, Observe
+from approvals.rules import Allow, Observe, Rules
 from approvals.services import approvals, audit, grants, policies
 from approvals.terms import asks_alike
 from chat.bells import ring_action
 from chat.models import Action, ActionState
-from chat.services import actions, gate
+from chat.services import actions, gate, remembering
 from core import faults
 
 AGAIN = ("idempotent", "keyed")  # retry classes whose tools may be called again with the same key
@@ -68,6 +69,7 @@ def claim(worker: str, *, limit: int, held: Collection[UUID] = ()) -> tuple[list
     taken: list[Execution] = []
     refused: set[UUID] = set()
     told: list[audit.Entry] = []
+    seen = _Seen()
     with transaction.atomic():
         ready = Action.objects.select_for_update(skip_locked=True, of=("self",)).filter(
             state=ActionState.READY, not_before__lte=Clock()
@@ -78,34 +80,62 @@ def claim(worker: str, *, limit: int, held: Collection[UUID] = ()) -> tuple[list
             .order_by("not_before", "pk")[:limit]
         )
         for action in rows:
-            code = refusal(action)
+            code = _refusal(action, seen)
             if code:
                 told.append(_stop(action, code))
                 refused |= {action.run_id} if action.run_id else set()
             else:
-                taken.append(_take(action, worker))
+                taken.append(_take(action))
                 told.append(actions.entry(action, "action.started"))
+        _begin(taken, worker)
         faults.reach("action.in_audit_write")
         audit.record(*told)
     return taken, refused
 
 
-def refusal(action: Action) -> str:
-    """Why the action may not run now, as a code; empty where it may. Everything is looked at anew."""
+@dataclass(slots=True)
+class _Seen:
+    """What one claim has looked at by now: many actions of one step come from one run, under one set of rules."""
+
+    origins: dict[UUID, gate.Origin] = field(default_factory=dict)
+    policies: dict[UUID, Rules] = field(default_factory=dict)
+    specs: dict[tuple[UUID, str], ToolSpec | None] = field(default_factory=dict)
+
+    def origin(self, run_id: UUID, action: Action) -> gate.Origin:
+        """Where the calls of the action's run come from."""
+        if run_id not in self.origins:
+            self.origins[run_id] = gate.origin_of_action(action)
+        return self.origins[run_id]
+
+    def held(self, workspace_id: UUID) -> Rules:
+        """The rules of a workspace."""
+        if workspace_id not in self.policies:
+            self.policies[workspace_id] = policies.current(workspace_id)
+        return self.policies[workspace_id]
+
+    def spec(self, workspace_id: UUID, tool: str) -> ToolSpec | None:
+        """What a workspace's tool is, and where it reaches."""
+        if (workspace_id, tool) not in self.specs:
+            self.specs[workspace_id, tool] = registry.get(tool, workspace_id)
+        return self.specs[workspace_id, tool]
+
+
+def _refusal(action: Action, seen: _Seen) -> str:
+    """Why the action may not run now, as a code; empty where it may. Every claim looks at everything anew."""
     run = action.run
     if run is None or run.ended or run.cancel_requested_at:
         return "cancelled"
-    spec = registry.get(action.tool, action.workspace_id)
+    spec = seen.spec(action.workspace_id, action.tool)
     if spec is None or spec.version != action.tool_version:
         return "tool_changed"
-    origin = gate.origin_of_action(action)
+    origin = seen.origin(run.pk, action)
     if action.tool not in origin.allowed:
         return "unknown_tool"
     if code := gate.switched_off(origin, action.tool):
         return code
     if gate.digest_of(action) != action.digest:
         return "digest_mismatch"
-    held = policies.current(action.workspace_id)
+    held = seen.held(action.workspace_id)
     risk = registry.risk(spec, action.arguments, gate.context_of(origin, action.pk))
     call = gate.call_of(origin, action.tool, risk, action.arguments)
     verdict = rules.judge(call, held)
@@ -133,16 +163,21 @@ def _stop(action: Action, code: str) -> audit.Entry:
     return actions.entry(action, f"action.{action.state}")
 
 
-def _take(action: Action, worker: str) -> Execution:
-    action.attempt += 1
-    Action.objects.filter(pk=action.pk).update(
+def _begin(taken: Sequence[Execution], worker: str) -> None:
+    """Let the actions, which are locked, be executed by this worker."""
+    Action.objects.filter(pk__in=[one.action_id for one in taken]).update(
         state=ActionState.EXECUTING,
-        attempt=action.attempt,
+        attempt=F("attempt") + 1,
         worker=worker,
         started_at=Clock(),
         lease_until=_from_now(settings.ACTION_LEASE_SECONDS),
         resolution="",
     )
+
+
+def _take(action: Action) -> Execution:
+    action.attempt += 1
+    assert action.run is not None
     context = Context(
         workspace_id=action.workspace_id,
         key=str(action.pk),
@@ -150,6 +185,9 @@ def _take(action: Action, worker: str) -> Execution:
         person_id=action.person_id,
         agent_id=action.agent_id,
         companion_id=action.conversation.companion_id if action.conversation else None,
+        conversation_id=action.conversation_id,
+        message_id=action.run.message_id,
+        recalled=partial(remembering.note, action.run.pk),
     )
     return Execution(
         action_id=action.pk,
@@ -164,26 +202,34 @@ def _take(action: Action, worker: str) -> Execution:
 
 def settle(execution: Execution, outcome: Outcome) -> bool:
     """Store what came of it; what comes after its lease was taken over is kept beside. True where it was the word."""
-    with transaction.atomic():
-        mine = Action.objects.select_for_update().filter(
-            pk=execution.action_id, attempt=execution.attempt, state=ActionState.EXECUTING
+    return bool(settle_all([(execution, outcome)]))
+
+
+def settle_all(ended: Sequence[tuple[Execution, Outcome]]) -> set[UUID]:
+    """Store what came of these in one transaction, each as `settle` does; gives those whose word it was."""
+    changed: list[Action] = []
+    with transaction.atomic(), audit.together():
+        rows = Action.objects.select_for_update().filter(
+            pk__in=[execution.action_id for execution, _ in ended], state=ActionState.EXECUTING
         )
-        action = mine.first()
-        if action is None:
-            _keep_late(execution, outcome)
-            return False
-        _fill(action, outcome)
-        action.save(update_fields=actions.OUTCOME)
+        mine = {(row.pk, row.attempt): row for row in rows.order_by("pk")}
+        for execution, outcome in ended:
+            action = mine.get((execution.action_id, execution.attempt))
+            if action is None:
+                _keep_late(execution, outcome)
+                continue
+            _fill(action, outcome)
+            action.save(update_fields=actions.OUTCOME)
+            type_ = "action.retried" if action.state == ActionState.READY else f"action.{action.state}"
+            audit.record(actions.entry(action, type_, summary=outcome.summary))
+            changed.append(action)
         faults.reach("action.in_audit_write")
-        type_ = "action.retried" if action.state == ActionState.READY else f"action.{action.state}"
-        audit.record(actions.entry(action, type_, summary=outcome.summary))
-        if action.settled or action.state == ActionState.UNKNOWN:
-            actions.announce(action)
-        else:
-            ring_action(action.pk)
+        actions.announce(*(action for action in changed if action.state != ActionState.READY))
+        if again := [action for action in changed if action.state == ActionState.READY]:
+            ring_action(again[0].pk)
         faults.reach("action.before_ack")
     faults.reach("action.acked")
-    return True
+    return {action.pk for action in changed}
 
 
 def _fill(action: Action, outcome: Outcome) -> None:
@@ -256,12 +302,6 @@ def renew(held: Sequence[Execution]) -> set[UUID]:
             },
         )
         return {row[0] for row in cursor.fetchall()}
-
-
-def unsettled(run_ids: Iterable[UUID]) -> set[UUID]:
-    """Of these runs those with an action that may still run or runs."""
-    busy = (ActionState.READY, ActionState.EXECUTING)
-    return set(Action.objects.filter(run_id__in=list(run_ids), state__in=busy).values_list("run_id", flat=True))
 
 
 def _pause(attempt: int) -> float:

@@ -32,7 +32,7 @@ def hold(
     """Let a run wait because all that works within it waits for people; gives what is waited for.
 
     None where somebody within it goes on, or the run is not this attempt's any more. `seq` covers all that was said;
-    the event that tells of the wait comes after it and, with `tell`, after one for each approval.
+    the event that tells of the wait comes after it and, with `tell`, after one for each approval. Raises Stopping.
     """
     with transaction.atomic():
         below = list(Run.objects.select_for_update().filter(parent=run_id, ended_at=None).order_by("pk"))
@@ -53,7 +53,7 @@ def all_wait(run_id: UUID) -> bool:
 
 
 def taken(root_id: UUID, *, but: UUID) -> Usage | None:
-    """What the first run and all that work within it took so far, without the run `but`.
+    """What the first run and all that work within it took so far, as limits count it, without the run `but`.
 
     What is asked of models at the moment is known to the last checkpoint, and as long as nobody told of it estimated.
     """

@@ -67,6 +67,9 @@ class Outcome:
         return self.state.value
 
 
+_LOCKED = """
+SELECT FROM chat_conversation WHERE id = ANY(%(conversations)s) ORDER BY id FOR NO KEY UPDATE
+"""
 _CONVERSATIONS = """
 UPDATE chat_conversation AS conversation
 SET last_seq = greatest(conversation.last_seq, new.seq), updated_at = clock_timestamp()
@@ -108,10 +111,11 @@ def finish(outcomes: Sequence[Outcome], *, lapsed: bool = False) -> dict[UUID, d
     Gives those that were still this worker's to end, each with the time of its answer if it has one; with `lapsed`
     those that are nobody's, because their lease has lapsed.
     """
-    # Conversations first: whoever locks a run has locked its conversation before. What a worker that came too late
-    # does to them is harmless.
+    # Conversations first, in order: whoever locks a run has locked its conversation before, and whoever locks several
+    # begins with the oldest. What a worker that came too late does to them is harmless.
     columns: dict[str, Any] = {**_columns(outcomes), "lapsed": lapsed}
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_LOCKED, columns)
         cursor.execute(_CONVERSATIONS, columns)
         cursor.execute(_FINISH, columns)
         rows = cursor.fetchall()

@@ -1,29 +1,49 @@
 """Taking what a person had forgotten out of their transcripts, and out of all that quotes these.
 
 Messages keep their place, and say `(forgotten)` where nothing is left of them. Summaries of their conversations go, to
-be made anew; so do logs of events, which are there for speed alone.
+be made anew; so do logs of events, which are there for speed alone. What goes where: memory/services/forgetting.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from accounts.models import IdempotentRequest
+from agents.tools.registry import Risk
 from approvals.services import erasing
 from chat import eventlog
-from chat.models import Action, Compaction, Conversation, Message, MessageRole, Run, RunState
+from chat.models import (
+    SETTLED,
+    Action,
+    ActionState,
+    Attachment,
+    Compaction,
+    Conversation,
+    Message,
+    MessageRole,
+    Run,
+    RunState,
+)
 from chat.models.runs import WAITING
 from chat.transcript import Part
 from core.errors import Conflict
 from memory.models import Owner
-from memory.scrub import FORGOTTEN, Scrub
+from memory.scrub import FORGOTTEN, Scrub, blanked
 from memory.services import forgetting
 from memory.services.entries import By
 
-MOST_AT_ONCE = 2_000  # messages that are held in memory together
+AT_ONCE = 500  # rows that are held in memory together
+OF_MEMORY = ("remember", "recall", "forget")
+"""The tools that are told memories, or tell of them."""
+
+_Row = TypeVar("_Row", Action, Message)
+_STRUCTURE = frozenset({"type", "call_id", "name", "ok", "attachment_id", "media_type", "url", "kept", "place"})
+_SAID = ("result", "summary", "late_result")
 
 
 class StillTold(Conflict):
@@ -33,87 +53,204 @@ class StillTold(Conflict):
     default_detail = "An answer that was told of this is under way. Wait for it or cancel it, then forget again."
 
 
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """Where it may be found: runs that were `near` it with their messages, runs whose message is forgotten `whole`."""
+
+    near: frozenset[UUID]
+    messages: frozenset[UUID]
+    whole: frozenset[UUID]
+    conversations: frozenset[UUID]
+
+
 @forgetting.transcript
 def scrub(owner: Owner, what: Scrub, by: By) -> dict[UUID, str]:
     """Take it out of the owner's conversations; gives the new texts of changed messages. Raises StillTold."""
     theirs = Conversation.objects.filter(workspace=owner.workspace_id, user=owner.user_id)
-    told = Run.objects.filter(conversation__in=theirs, memories__has_any_keys=[str(one) for one in what.entries])
-    saying = Message.objects.filter(conversation__in=theirs, pk__in=what.touched)
-    ids = {*saying.values_list("conversation_id", flat=True), *told.values_list("conversation_id", flat=True)}
-    ids |= set(Conversation.objects.filter(parent__in=ids).values_list("pk", flat=True))
-    conversations = list(Conversation.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk"))
-    if (
-        Run.objects.filter(conversation__in=ids)
-        .filter(state__in=[RunState.RUNNING, *WAITING])
-        .exists()
-    ):
+    told = _told_by_tools(owner, what)
+    ids = _conversations(theirs, what, _reach(theirs, what, told))
+    locked = Conversation.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+    conversations = list(locked)
+    runs = Run.objects.filter(conversation__in=ids)
+    # Nobody takes a run that is locked; one that was taken before is found running. What runs is its worker's to lock.
+    waiting = list(runs.filter(state__in=[RunState.QUEUED, *WAITING]).select_for_update().order_by("-depth", "pk"))
+    if runs.filter(state=RunState.RUNNING).exists():
         raise StillTold
-    changed = _messages(saying, told, what)
+    reach = _reach(theirs, what, told)  # as it is now that nothing there changes
+    _actions(_of(owner).filter(Q(conversation__in=ids) | Q(conversation=None) | Q(pk__in=told)), reach, what, by)
+    changed, titled = _messages(conversations, reach, what)
     for conversation in conversations:
-        if conversation.title and what.tells(conversation.title, near=True):
+        if conversation.pk in titled or what.tells(conversation.title, near=True):
             Conversation.objects.filter(pk=conversation.pk).update(title="")
     Compaction.objects.filter(conversation__in=ids).delete()
-    _actions(owner.workspace_id, ids, what, by)
-    _answers_given_again(owner, what)
-    for run_id in Run.objects.filter(conversation__in=ids).values_list("pk", flat=True):
+    for run in waiting:
+        run.draft = [_part(one, what, whole=run.pk in reach.whole) for one in run.draft]
+        run.save(update_fields=["draft"])
+    for run_id in runs.values_list("pk", flat=True):
         transaction.on_commit(partial(eventlog.drop, run_id), robust=True)
     return changed
 
 
-def _messages(saying: "Iterable[Message]", told: "Iterable[Run]", what: Scrub) -> dict[UUID, str]:
-    """Scrub the messages that say it, the answers to them, and the answers that were told it."""
-    rows = list(saying)
-    turns = Q(pk__in=[])
-    for one in rows[:MOST_AT_ONCE]:
-        turns |= Q(conversation=one.conversation_id, turn_at=one.turn_at, role=MessageRole.ASSISTANT)
-    answers = [run.answer_id for run in told if run.answer_id] + [run.message_id for run in told]
-    near = list(Message.objects.filter(turns | Q(pk__in=answers)).exclude(pk__in=[one.pk for one in rows]))
+def forget_actions(conversation: Conversation, *, by: By) -> None:
+    """Empty what tools were told and gave in a conversation that is deleted, save what is evidence."""
+    for some in _pages(_forgettable(_in(conversation))):
+        for action in some:
+            _blank(action)
+        _store(some, by)
+
+
+def _in(conversation: Conversation) -> "QuerySet[Action]":
+    return Action.objects.filter(Q(conversation=conversation) | Q(conversation__parent=conversation))
+
+
+def _of(owner: Owner) -> "QuerySet[Action]":
+    theirs = Q(person=owner.user_id) | Q(conversation__user=owner.user_id)
+    return Action.objects.filter(theirs, workspace=owner.workspace_id)
+
+
+def _forgettable(actions: "QuerySet[Action]") -> "QuerySet[Action]":
+    """Those that are no evidence: they had no effect but on memories, or none at all and nobody was asked."""
+    return actions.filter(Q(tool__in=OF_MEMORY, client=False) | Q(risk=Risk.READ, approval_id=None))
+
+
+def _told_by_tools(owner: Owner, what: Scrub) -> dict[UUID, UUID | None]:
+    """The actions by which one of these memories was written, found or forgotten, each with its run."""
+    found: dict[UUID, UUID | None] = {}
+    rows = _of(owner).filter(tool__in=OF_MEMORY, client=False)
+    for pk, run_id, arguments, result in rows.values_list("pk", "run_id", "arguments", "result").iterator(AT_ONCE):
+        texts = [*map(str, arguments.values()), result]
+        if any(what.names(text) or what.tells(text, near=False) for text in texts):
+            found[pk] = run_id
+    return found
+
+
+def _reach(theirs: "QuerySet[Conversation]", what: Scrub, tools: dict[UUID, UUID | None]) -> _Reach:
+    runs = Run.objects.filter(conversation__in=theirs)
+    columns = ("pk", "root_id", "conversation_id", "message_id", "answer_id")
+    asked = (
+        Q(message__in=what.touched) | Q(answer_id__in=what.touched) | Q(pk__in=[one for one in tools.values() if one])
+    )
+    rows = list(runs.filter(asked | Q(memories__has_any_keys=[str(one) for one in what.entries])).values_list(*columns))
+    gone = {row[1] or row[0] for row in rows if what.whole & {*row[3:]}}
+    rows += runs.filter(root_id__in={row[1] or row[0] for row in rows}).values_list(*columns)
+    return _Reach(
+        near=frozenset(row[0] for row in rows),
+        messages=frozenset(one for row in rows for one in row[3:] if one),
+        whole=frozenset(row[0] for row in rows if (row[1] or row[0]) in gone),
+        conversations=frozenset(row[2] for row in rows),
+    )
+
+
+def _conversations(theirs: "QuerySet[Conversation]", what: Scrub, reach: _Reach) -> set[UUID]:
+    """The conversations in which it was said or told, with all that were had for them."""
+    said = set(
+        Message.objects.filter(conversation__in=theirs, pk__in=what.touched).values_list("conversation_id", flat=True)
+    )
+    found = said | reach.conversations
+    found |= {one for one in theirs.filter(pk__in=found).values_list("parent_id", flat=True) if one}
+    return found | set(Conversation.objects.filter(parent__in=found).values_list("pk", flat=True))
+
+
+def _messages(conversations: Iterable[Conversation], reach: _Reach, what: Scrub) -> tuple[dict[UUID, str], set[UUID]]:
+    """Scrub the messages that say it, the answers to them, and those near it; gives new texts, and whose title goes."""
+    titles = {one.pk: one.title.rstrip("…") for one in conversations if one.title}
+    below = {one.pk for one in conversations if one.parent_id}
+    # What was asked of other agents in a turn whose message is gone is gone with it.
+    lost = set(Run.objects.filter(pk__in=reach.whole, conversation__in=below).values_list("conversation_id", flat=True))
+    near = what.touched | reach.messages
+    turn = Message.objects.filter(pk__in=near, conversation=OuterRef("conversation"), turn_at=OuterRef("turn_at"))
+    answers = Q(Exists(turn), role=MessageRole.ASSISTANT)
+    rows = Message.objects.filter(conversation__in=[one.pk for one in conversations])
+    rows = rows.filter(Q(pk__in=near) | Q(conversation__in=below) | answers)
     changed: dict[UUID, str] = {}
-    stored: list[Message] = []
-    for message in [*rows, *near]:
-        before, parts = message.content, message.parts
-        if message.pk in what.whole:
-            message.content, message.parts = FORGOTTEN, [{"type": "text", "text": FORGOTTEN}]
-            message.attachments.all().delete()
-        else:
-            message.content = what.text(before, near=True, spans=what.spans.get(message.pk, ()))
-            message.parts = [_part(part, what, message.pk) for part in message.parts]
-        if (message.content, message.parts) != (before, parts):
-            message.metadata = {**message.metadata, "forgotten": True}
-            stored.append(message)
-        if message.content != before:
-            changed[message.pk] = message.content
-    Message.objects.bulk_update(stored, ["content", "parts", "metadata"], batch_size=500)
-    return changed
+    titled: set[UUID] = set()
+    gone: list[UUID] = []
+    for some in _pages(rows):
+        stored = []
+        for message in some:
+            if message.pk in what.whole or message.conversation_id in lost:
+                gone.append(message.pk)
+                title = titles.get(message.conversation_id)
+                if title and message.content.lstrip().startswith(title):
+                    titled.add(message.conversation_id)
+                continue
+            before = message.content
+            if _scrub_message(message, what):
+                stored.append(message)
+                if message.content != before:
+                    changed[message.pk] = message.content
+        Message.objects.bulk_update(stored, ["content", "parts", "metadata"])
+    left = [{"type": "text", "text": FORGOTTEN}]
+    Message.objects.filter(pk__in=gone).update(content=FORGOTTEN, parts=left, metadata={"forgotten": True})
+    Attachment.objects.filter(message__in=gone).delete()
+    return changed, titled
 
 
-def _part(part: Part, what: Scrub, message_id: UUID) -> Part:
-    """A part of a message without what is forgotten."""
-    if part["type"] == "text":
-        return {**part, "text": what.text(part["text"], near=True, spans=what.spans.get(message_id, ()))}
-    kept = {"type", "call_id", "name", "ok", "attachment_id", "media_type", "url"}
-    return {name: value if name in kept else what.json(value, near=True) for name, value in part.items()}
+def _pages(rows: "QuerySet[_Row]") -> Iterator[list[_Row]]:
+    """The rows, as many at a time as are held together."""
+    left = rows.order_by("pk").iterator(AT_ONCE)
+    while some := list(islice(left, AT_ONCE)):
+        yield some
 
 
-def _actions(workspace_id: UUID, conversations: set[UUID], what: Scrub, by: By) -> None:
-    """Scrub what tools were told and gave there, with the requests to countersign it and the log's copies of it."""
-    blanked: list[UUID] = []
-    for action in Action.objects.filter(conversation__in=conversations):
-        texts = ("result", "summary", "late_result")
-        before = [action.arguments, *(getattr(action, name) for name in texts)]
-        action.arguments = what.json(action.arguments, near=True)
-        for name in texts:
-            setattr(action, name, what.text(getattr(action, name), near=True))
-        if before != [action.arguments, *(getattr(action, name) for name in texts)]:
-            action.save(update_fields=["arguments", *texts])
-            blanked.append(action.pk)
-    if blanked:
-        erasing.blank(blanked, workspace_id=workspace_id, by=by.who)
+def _scrub_message(message: Message, what: Scrub) -> bool:
+    """Take it out of a message; whether that changed it."""
+    before, spans = (message.content, message.parts, message.metadata), what.spans.get(message.pk, ())
+    message.content = what.text(message.content, near=True, spans=spans)
+    message.parts = [_part(part, what, spans=spans) for part in message.parts]
+    message.metadata = what.json(message.metadata, near=False)
+    if (message.content, message.parts, message.metadata) == before:
+        return False
+    message.metadata = {**message.metadata, "forgotten": True}
+    return True
 
 
-def _answers_given_again(owner: Owner, what: Scrub) -> None:
-    """Scrub what a repeated request is given again."""
-    rows = IdempotentRequest.objects.filter(workspace=owner.workspace_id, user=owner.user_id, status__isnull=False)
-    for row in rows.exclude(response=None).only("pk", "response").iterator():
-        if (left := what.json(row.response, near=True)) != row.response:
-            IdempotentRequest.objects.filter(pk=row.pk).update(response=left, created_at=F("created_at"))
+def _part(part: Part, what: Scrub, *, spans: Iterable[tuple[int, int]] = (), whole: bool = False) -> Part:
+    """A part of a message or of a draft without what is forgotten."""
+    if part["type"] == "text" and not whole:
+        return {**part, "text": what.text(part["text"], near=True, spans=[*spans])}
+    told = {name: value for name, value in part.items() if name not in _STRUCTURE}
+    left = blanked(told) if whole else what.json(told, near=True)
+    kept = part if left == told else {name: value for name, value in part.items() if name != "kept"}
+    return {**kept, **left}
+
+
+def _actions(actions: "QuerySet[Action]", reach: _Reach, what: Scrub, by: By) -> None:
+    """Scrub what tools were told and gave, save what is evidence, with the log's copies. Raises StillTold."""
+    asked = actions.exclude(approval_id=None).exclude(state__in=[*SETTLED, ActionState.UNKNOWN])
+    for action in asked:
+        if _is_told(action.arguments, what, near=action.tool in OF_MEMORY):
+            raise StillTold
+    for some in _pages(_forgettable(actions)):
+        stored = []
+        for action in some:
+            before = [action.arguments, *(getattr(action, name) for name in _SAID)]
+            if action.run_id in reach.whole:
+                _blank(action)
+            else:
+                near = action.tool in OF_MEMORY or action.run_id in reach.near
+                action.arguments = what.json(action.arguments, near=near)
+                for name in _SAID:
+                    setattr(action, name, what.text(getattr(action, name), near=near))
+            if before != [action.arguments, *(getattr(action, name) for name in _SAID)]:
+                stored.append(action)
+        if any(action.state not in SETTLED for action in stored):
+            raise StillTold
+        _store(stored, by)
+
+
+def _is_told(arguments: Any, what: Scrub, *, near: bool) -> bool:
+    return bool(what.json(arguments, near=near) != arguments)
+
+
+def _blank(action: Action) -> None:
+    action.arguments = blanked(action.arguments)
+    for name in _SAID:
+        setattr(action, name, blanked(getattr(action, name)))
+
+
+def _store(actions: Iterable[Action], by: By) -> None:
+    stored = list(actions)
+    if stored:
+        Action.objects.bulk_update(stored, ["arguments", *_SAID])
+        erasing.blank([one.pk for one in stored], workspace_id=stored[0].workspace_id, by=by.who)

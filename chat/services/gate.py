@@ -21,6 +21,7 @@ from chat.services import heard
 from core import digest
 from core.errors import DomainError, FieldError, Invalid
 
+SILENT = "client_silent"
 REFUSALS = {
     "unknown_tool": "There is no such tool here.",
     "malformed_arguments": "The arguments are not a JSON object.",
@@ -35,7 +36,7 @@ REFUSALS = {
     "policy_changed": "The policy was changed since the call was judged, and does not allow it any more.",
     "digest_mismatch": "What is stored is not what was approved. Nothing ran.",
     "approval_not_valid": "The approval does not hold any more. Propose the call again.",
-    "client_silent": "The client did not bring the result of a call before, and is asked nothing more in this run.",
+    SILENT: "The client did not bring the result of a call before, and is asked nothing more in this run.",
     "tier_required": "Approvals need the tier pro or higher, and this call would have to be approved.",
 }
 
@@ -71,6 +72,7 @@ class Origin:
     autonomy: str  # of the agent, or less, where an agent that is trusted less asked it
     allowed: frozenset[str]  # the tools that the agent has and the companion lets through
     stopped: str = ""  # the code of the switch that is thrown of an agent or a team that asked
+    off: frozenset[str] = frozenset()  # the tools that are switched off
     theirs: Mapping[str, client.Definition] = field(default_factory=dict)  # the client's tools, by name
     silent: bool = False  # the client did not bring a result in time
 
@@ -97,7 +99,7 @@ def origin_of(run: Run) -> Origin:
     origin = replace(origin, allowed=origin.allowed & frozenset(versions.tools(run.agent, run.agent_version)))
     if not run.client_tools:
         return origin
-    silent = Action.objects.filter(run=run, client=True, code="client_silent").exists()
+    silent = Action.objects.filter(run=run, client=True, code=SILENT).exists()
     return replace(origin, theirs={one["name"]: one for one in run.client_tools}, silent=silent)
 
 
@@ -117,6 +119,7 @@ def _origin(
 ) -> Origin:
     askers = _askers(run_id) if conversation and conversation.parent_id else []
     narrowed = conversation.companion.tools_allowed if conversation and conversation.companion else []
+    off = ToolSetting.objects.filter(workspace=workspace, enabled=False).values_list("tool", flat=True)
     return Origin(
         workspace=workspace,
         agent=agent,
@@ -129,6 +132,7 @@ def _origin(
         autonomy=min((agent.autonomy, *(one.autonomy for one in askers if not one.team)), key=TRUST.index),
         allowed=frozenset(agent.all_tools) & frozenset(narrowed or agent.all_tools),
         stopped=next((one.off for one in askers if not one.enabled), ""),
+        off=frozenset(off),
     )
 
 
@@ -182,7 +186,7 @@ def judge(origin: Origin, proposed: ToolCall, held: Rules, *, key: UUID) -> Judg
 def _judge_theirs(origin: Origin, proposed: ToolCall, spec: ToolSpec, held: Rules, key: UUID) -> Judged:
     """The verdict on a call that the client makes: policy may deny it; it does nothing here that could be approved."""
     if origin.silent:
-        return _refused(proposed, spec, proposed.arguments or {}, "client_silent")
+        return _refused(proposed, spec, proposed.arguments or {}, SILENT)
     found = _judge(origin, proposed, spec, held, key)
     if isinstance(found.verdict, Ask) or found.code == "tier_required":
         policy = found.verdict.policy if found.verdict else ""
@@ -228,8 +232,7 @@ def switched_off(origin: Origin, tool: str) -> str:
         return "agent_disabled"
     if origin.stopped:
         return origin.stopped
-    off = ToolSetting.objects.filter(workspace=origin.workspace, tool=tool, enabled=False)
-    return "tool_disabled" if off.exists() else ""
+    return "tool_disabled" if tool in origin.off else ""
 
 
 def context_of(origin: Origin, key: UUID) -> Context:

@@ -31,13 +31,19 @@ _OWN = """
 SELECT id AS conversation_id, companion_id, team_id, agent_id, unread_from FROM chat_conversation
 WHERE workspace_id = %(workspace)s AND user_id = %(user)s AND parent_id IS NULL AND unread_from IS NOT NULL
 ORDER BY unread_from DESC LIMIT %(most)s"""
-# The agents whose reports are for a reader: an agent reports to a person or a group, else to the managers.
+# The agents whose reports are for a reader: an agent reports to a person or a group, else to the managers. Who cannot
+# sign in and a group of nobody who can read nothing.
 _TELLING = """
 SELECT agent.id FROM agents_agent AS agent
     LEFT JOIN (accounts_user AS person JOIN accounts_membership AS member ON member.user_id = person.id)
-        ON person.email = agent.reports_to AND member.workspace_id = agent.workspace_id
+        ON person.email = agent.reports_to AND member.workspace_id = agent.workspace_id AND person.is_active
     LEFT JOIN accounts_group AS within
-        ON within.name = agent.reports_to AND within.workspace_id = agent.workspace_id
+        ON within.name = agent.reports_to AND within.workspace_id = agent.workspace_id AND EXISTS (
+            SELECT FROM accounts_group_members AS one
+                JOIN accounts_user AS reader ON reader.id = one.user_id AND reader.is_active
+                JOIN accounts_membership AS here
+                    ON here.user_id = one.user_id AND here.workspace_id = agent.workspace_id
+            WHERE one.group_id = within.id)
 WHERE agent.workspace_id = %(workspace)s AND CASE
     WHEN person.id IS NOT NULL THEN person.id = %(user)s
     WHEN within.id IS NOT NULL THEN EXISTS (

@@ -187,10 +187,11 @@ def _claim(row: tuple[Any, ...], past: Past) -> Claim:
     )
 
 
-# A checkpoint may come after a step that was stored meanwhile: what covers less changes no draft.
+# A checkpoint may come after a step that was stored meanwhile: what covers less changes neither draft nor account.
 _CHECKPOINT = f"""
 UPDATE chat_run AS run SET seq = greatest(run.seq, new.seq),
-    draft = CASE WHEN new.seq >= run.seq THEN new.draft::jsonb ELSE run.draft END, spent = new.spent::jsonb,
+    draft = CASE WHEN new.seq >= run.seq THEN new.draft::jsonb ELSE run.draft END,
+    spent = CASE WHEN new.seq >= run.seq THEN new.spent::jsonb ELSE run.spent END,
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(drafts)s::text[],
     %(spent)s::text[]) AS new(id, attempt, seq, draft, spent)

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import structs
 
 from accounts.services import usage
 from accounts.services.usage import Used
@@ -23,7 +24,10 @@ MOST_USD = 10**9  # as above; the column holds less than 10**12
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """What was used of one model with one key; `estimated` where the provider did not tell all of it."""
+    """What was used of one model with one key; `estimated` where the provider did not tell all of it.
+
+    `cost_usd` is None where the price of any of it is unknown; `rest_usd` is what all else came to then.
+    """
 
     provider: str
     model: str
@@ -32,11 +36,17 @@ class Spent(msgspec.Struct, frozen=True):
     output_tokens: int
     cost_usd: float | None = None
     estimated: bool = False
+    rest_usd: float = 0.0
 
     @property
     def usage(self) -> Usage:
         """It as usage."""
         return Usage(self.input_tokens, self.output_tokens, self.cost_usd)
+
+    @property
+    def known_usd(self) -> float:
+        """What of it is known to have cost money."""
+        return self.rest_usd if self.cost_usd is None else self.cost_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +73,18 @@ def summed(spent: Iterable[Spent]) -> tuple[Spent, ...]:
         key = one.provider, one.model, one.own_key
         before = sums.get(key)
         if before is not None:
-            one = spent_by(*key, added(before.usage, one.usage), estimated=before.estimated or one.estimated)
+            known, estimated = before.known_usd + one.known_usd, before.estimated or one.estimated
+            one = spent_by(*key, added(before.usage, one.usage), estimated=estimated)
+            one = structs.replace(one, rest_usd=0.0 if one.cost_usd is not None else known)
         sums[key] = one
     return tuple(sums.values())
 
 
 def total(spent: Iterable[Spent]) -> Usage | None:
-    """All of it together; None where there is nothing."""
+    """All of it together as limits count it, with the costs that are known; None where there is nothing."""
     sum_of: Usage | None = None
     for one in spent:
-        sum_of = added(sum_of, one.usage)
+        sum_of = added(sum_of, Usage(one.input_tokens, one.output_tokens, one.known_usd))
     return sum_of
 
 

@@ -17,6 +17,7 @@ from django.db import transaction
 from agents import brain, teams
 from agents.brain import Choice
 from agents.models import Agent, AgentTeam, ChatMode
+from agents.providers import abilities
 from agents.services import authors, versions
 from agents.teams import Member, Prompt, Team
 from agents.tools.registry import ToolFailed
@@ -60,6 +61,29 @@ def plan(team: AgentTeam, message: str, *, mode: str | None = None, model: str =
     members = [_member(agent) for agent in rows[: teams.MOST_MEMBERS]]
     chosen = teams.choose_mode(message, [Member(**one) for one in members]) if wanted == ChatMode.AUTO else wanted
     return {"mode": chosen, "members": members, "lead": _member(team.lead), "model": model, "heard": {}}
+
+
+def nominal(team: AgentTeam, *, asked: str | None, preferred: str, user_id: UUID) -> Choice:
+    """Who would answer for the lead, or for the first member for whom anybody does: a team's run asks no model itself.
+
+    It answers for members that have no model of their own. Raises DomainError where nobody answers for any of them.
+    """
+    members = [row.agent for row in team.members.select_related("agent") if row.agent.enabled][: teams.MOST_MEMBERS]
+    refused: DomainError | None = None
+    for agent in dict.fromkeys([team.lead, *members]):
+        try:
+            return brain.choose(
+                team.workspace,
+                asked=asked,
+                preferred=preferred if agent == team.lead else "",
+                agent_model=agent.model,
+                needs=_needs(agent),
+                user_id=user_id,
+            )
+        except DomainError as error:
+            refused = refused or error
+    assert refused is not None, "a team has a lead"
+    raise refused
 
 
 def team_of(told: dict[str, Any], message: str, past: str) -> Team:
@@ -231,10 +255,16 @@ def _choice(parent: Run, agent: Agent, model: str) -> Choice | DomainError:
             parent.workspace,
             asked=model or None,
             agent_model=agent.model or parent.model,
+            needs=_needs(agent),
             user_id=parent.conversation.user_id,
         )
     except DomainError as error:
         return error
+
+
+def _needs(agent: Agent) -> frozenset[str]:
+    """What the model of an agent must be able to do that works within a run: it has all of the agent's tools."""
+    return frozenset({abilities.TOOLS} if agent.all_tools else ())
 
 
 def _with_all(rows: Any) -> Any:

@@ -42,7 +42,7 @@ def propose(step: Step) -> list[Asked | Called] | None:
 
     Gives the calls that wait for a manager or for the client, for whom the run lets go of its worker; or None where the
     run is not this worker's any more. Where no call waits for a manager, those that are allowed are ready when this
-    returns.
+    returns. Raises Stopping, with nothing stored, where calls would wait and the run is to stop.
     """
     while True:
         run = Run.objects.select_related(
@@ -84,7 +84,7 @@ def _store(run: Run, step: Step, judged: dict[UUID, gate.Judged], policy_version
     called = [Called(row.call_id, row.tool, row.arguments) for row in rows if row.state == ActionState.AWAITED]
     if waiting or called:
         seq = step.seq + step.late + len(waiting) + 1  # the events that tell of it: see Runner
-        state = RunState.WAITING_APPROVAL if waiting else RunState.WAITING_TOOLS
+        state = RunState.WAITING_TOOLS if called else RunState.WAITING_APPROVAL
         actions.hold(run, seq=seq, state=state, **stored)
     else:
         Run.objects.filter(pk=run.pk).update(seq=step.seq, **stored)
@@ -144,7 +144,7 @@ def _ask(run: Run, action: Action, judged: gate.Judged, ask: Ask, before: int) -
 def hold_for_people(run_id: UUID, attempt: int, seq: int, parts: Sequence[Part]) -> bool:
     """Let a run wait because it is not known what became of an action of its; False where it need not, or is not ours.
 
-    `seq` covers all that was said; the event that tells of the wait is the next.
+    `seq` covers all that was said; the event that tells of the wait is the next. Raises Stopping.
     """
     with transaction.atomic():
         mine = Run.objects.select_for_update(of=("self",)).filter(pk=run_id, attempt=attempt, state=RunState.RUNNING)

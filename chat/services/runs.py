@@ -19,7 +19,7 @@ from agents.tools.client import Definition
 from approvals.services import audit
 from chat import eventlog, transcript
 from chat.bells import ring_run
-from chat.models import ENDED, Conversation, Message, MessageRole, Run, RunState
+from chat.models import ENDED, WAITING, Conversation, Message, MessageRole, Run, RunState
 from chat.services import actions, attachments, families, ledger, storing, verdicts
 from chat.services.attachments import Written
 from core import ids
@@ -141,7 +141,7 @@ def start(
 
 def check_budgets(conversation: Conversation, choice: Choice) -> None:
     """Raises BudgetExceeded where nothing is left for an answer; each call of a model is held back by itself."""
-    workspace_id, agent_id = conversation.workspace_id, answering(conversation)
+    workspace_id, agent_id = conversation.workspace_id, None if conversation.team else answering(conversation)
     limits = budgets.applying(workspace_id, user_id=conversation.user_id, agent_id=agent_id)
     holds.check(limits, workspace_id=workspace_id, free=choice.provider.own_key or choice.provider.offline)
 
@@ -164,9 +164,14 @@ def cancel(run: Run, *, by: Actor | None) -> None:
 
 
 def stop_below(run_id: UUID | None = None, *, by: Actor | None = None) -> None:
-    """Stop what works within a run, or within any that is over: in a transaction each, because locks go upwards."""
-    left = Run.objects.filter(parent=run_id) if run_id else Run.objects.filter(parent__state__in=ENDED)
-    for run in left.filter(parent__isnull=False, ended_at=None, cancel_requested_at=None)[:MOST_STOPPED]:
+    """Stop what works within a run, or within any that is over: in a transaction each, because locks go upwards.
+
+    Whoever was asked to stop already is left to its worker; one that waits has none, and is ended here.
+    """
+    going = Run.objects.filter(ended_at=None)
+    below = going.filter(parent=run_id) if run_id else going.filter(parent__isnull=False, parent__state__in=ENDED)
+    waiting = (below if run_id else going).filter(cancel_requested_at__isnull=False, state__in=WAITING)
+    for run in (*below.filter(cancel_requested_at=None)[:MOST_STOPPED], *waiting[:MOST_STOPPED]):
         cancel(run, by=by)
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from accounts.models import Actor
 from agents import brain
+from agents.brain import Choice
 from agents.providers import abilities
 from agents.tools import client
 from chat import eventlog
@@ -26,14 +27,7 @@ def begin(
     actor: Actor, said: dict[str, Any], conversation: Conversation, *, also: Callable[[Run], None] | None = None
 ) -> tuple[Run, Watch]:
     """Start the run that answers a validated message, with a place at the feed taken before it can speak."""
-    choice = brain.choose(
-        actor.workspace,
-        asked=said.get("model"),
-        preferred=actor.membership.preferred_model,
-        agent_model=agent_model(conversation),
-        user_id=actor.user.pk,
-        needs=needs(conversation) | brought(said),
-    )
+    choice = choose(actor, said, conversation)
     if said.get("attachments"):  # reading them is work: none of it for a message that is not answered
         runs.check_budgets(conversation, choice)
     theirs = client.read(said.get("tools", ()), actor.workspace.pk)
@@ -64,6 +58,21 @@ def begin(
     return run, watch
 
 
+def choose(actor: Actor, said: dict[str, Any], conversation: Conversation) -> Choice:
+    """Who answers the message; raises DomainError. For a team's members it is chosen when they are asked."""
+    asked, preferred, user_id = said.get("model"), actor.membership.preferred_model, actor.user.pk
+    if conversation.team:
+        return nesting.nominal(conversation.team, asked=asked, preferred=preferred, user_id=user_id)
+    return brain.choose(
+        actor.workspace,
+        asked=asked,
+        preferred=preferred,
+        agent_model=agent_model(conversation),
+        needs=needs(conversation) | brought(said),
+        user_id=user_id,
+    )
+
+
 def brought(said: dict[str, Any]) -> frozenset[str]:
     """The abilities that the model needs for what came with the message."""
     needed = {"attachments": abilities.VISION, "tools": abilities.TOOLS}
@@ -81,10 +90,8 @@ def needs(conversation: Conversation) -> frozenset[str]:
 
 
 def agent_model(conversation: Conversation) -> str:
-    """The model that the agent wants who answers there; of a team the one that leads it."""
+    """The model that the agent wants who answers there."""
     agent = conversation.companion.agent if conversation.companion else conversation.agent
-    if conversation.team:
-        agent = conversation.team.lead
     return agent.model if agent else ""
 
 

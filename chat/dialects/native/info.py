@@ -14,6 +14,7 @@ from agents.brain import Silent
 from agents.tools import registry
 from core.schema import GUARDED, problems
 from core.serializers import QuerySerializer
+from memory import embedders
 
 
 class UnavailableOut(serializers.Serializer[Silent]):
@@ -34,6 +35,7 @@ INFO = inline_serializer(
         "providers": serializers.ListField(child=serializers.CharField()),
         "unavailable": UnavailableOut(many=True),
         "tools": serializers.ListField(child=serializers.CharField()),
+        "embedder": serializers.CharField(help_text="`ready`, or why recall goes by words alone."),
     },
 )
 
@@ -58,6 +60,7 @@ class InfoView(APIView):
                 "providers": [spec.name for spec in brain.providers(workspace.pk)],
                 "unavailable": [UnavailableOut(one).data for one in brain.unavailable(workspace, actor.user.pk)],
                 "tools": registry.names(workspace.pk),
+                "embedder": embedders.current().state(),
             }
         )
 

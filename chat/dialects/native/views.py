@@ -212,7 +212,7 @@ def serve_answer(run: Run, batches: AsyncGenerator[list[Numbered]]) -> HttpRespo
 def told(fold: Fold) -> dict[str, Any] | None:
     """The answer as the events told it; None where they did not tell all of it."""
     last, kept = fold.last, fold.stored
-    if kept is None or not isinstance(last, RunCompleted):
+    if kept is None or not fold.whole or not isinstance(last, RunCompleted):
         return None
     return {
         "id": kept.message_id,
