@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 PACKAGES := core accounts approvals agents companions memory chat config
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up test lint bench bench-approvals bench-adapters bench-memory chaos worker shell migrations clean
+.PHONY: help up test lint bench bench-approvals bench-adapters bench-agents bench-memory chaos worker shell migrations clean
 
 help:  ## Say what there is
 	@echo "Countersign"
@@ -39,6 +39,9 @@ bench-approvals: $(VENV)/.dev  ## Measure decisions, the audit log and lists at 
 
 bench-adapters: $(VENV)/.dev  ## Measure what each provider's adapter takes for a streamed chunk
 	@exec $(PY) -m benchmarks.adapters $(ARGS)
+
+bench-agents: $(VENV)/.dev  ## Measure fifty tool calls of one step, and a team that speaks at the same time
+	@exec $(PY) -m benchmarks.agents $(ARGS)
 
 bench-memory: $(VENV)/.dev  ## Measure what recall finds (LOCOMO=a file of its shape) and costs as tables grow
 	@exec $(PY) -m benchmarks.memory $(ARGS)

@@ -12,7 +12,7 @@ from agents import brain
 from agents.providers.base import ToolCall
 from approvals.models import Decision
 from approvals.services import approvals
-from chat.models import Run
+from chat.models import Action, ActionState, Run, RunState
 from chat.services import conversations, execution, finishing, leases, proposing, runs
 from chat.services.actions import Asked
 from chat.services.execution import Outcome
@@ -68,7 +68,8 @@ class Lives:
 
     def _finish(self, claim: Claim) -> None:
         """Run what was approved, and answer; what another has in its hands is waited for."""
-        while execution.unsettled([claim.run_id]):
+        busy = Action.objects.filter(run=claim.run_id, state__in=(ActionState.READY, ActionState.EXECUTING))
+        while busy.exists():
             taken, _ = execution.claim(self.worker, limit=4)
             for one in taken:
                 execution.settle(one, Outcome(True, "restarted", "restarted"))
@@ -80,7 +81,7 @@ class Lives:
                     workspace_id=claim.workspace_id,
                     attempt=claim.attempt,
                     seq=claim.seq + 5,
-                    state=runs.RunState.COMPLETED,
+                    state=RunState.COMPLETED,
                     parts=[{"type": "text", "text": "Done."}],
                     provider=claim.provider,
                     model=claim.model,

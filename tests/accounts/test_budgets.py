@@ -65,7 +65,7 @@ def test_a_workspace_without_budgets_asks_the_database_nothing(member, django_as
     assert limits(member) == ()
     with django_assert_num_queries(0):
         assert limits(member) == ()
-        assert budgets.remembers(member.workspace.pk)
+        assert budgets.remembered(member.workspace.pk, user_id=member.user.pk, agent_id=AGENT) == ()
 
 
 def test_each_budget_counts_whom_it_names(workspace, member, manager, stranger):

@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
+from agents import brain
 from agents.models import Agent, AgentKind
+from agents.providers.base import UnknownModel
 from agents.services import definitions
 from approvals.models import Approval, AuditEvent
 from approvals.services import audit
@@ -88,6 +90,36 @@ def test_who_wrote_the_task_that_an_agent_is_woken_with_stands_behind_it(guard, 
                 pass
         run = waking.result()
     assert (run.behind, run.message.content) == (owner.user, "Restart them all.")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_an_agent_is_nobodys_to_wait_for_while_its_provider_is(guard, monkeypatch, scheduled):
+    def chosen_while_free(*given, **options):
+        try:
+            with transaction.atomic():
+                assert Agent.objects.select_for_update(nowait=True).get(pk=guard.pk)
+            return choose(*given, **options)
+        finally:
+            connection.close()
+
+    def elsewhere(*given, **options):
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(chosen_while_free, *given, **options).result()
+
+    choose = brain.choose
+    monkeypatch.setattr(brain, "choose", elsewhere)
+    assert background.on_schedule(guard.pk) if scheduled else background.wake(guard, who=audit.SYSTEM)
+
+
+def test_an_agent_that_was_changed_meanwhile_is_answered_for_by_its_model_of_now(guard):
+    stale = Agent.objects.get(pk=guard.pk)
+    Agent.objects.filter(pk=guard.pk).update(model="no-such-model")
+    with pytest.raises(UnknownModel):
+        background.wake(stale, who=audit.SYSTEM)
+    Agent.objects.filter(pk=guard.pk).delete()
+    with pytest.raises(background.AgentOff):
+        background.wake(stale, who=audit.SYSTEM)
 
 
 def test_a_companion_does_not_work_in_the_background(smart_home):

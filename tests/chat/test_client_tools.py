@@ -123,7 +123,7 @@ def test_what_the_server_does_beside_it_does_not_wait_for_the_client(called):
 @pytest.mark.parametrize("first", ["client", "manager"])
 def test_the_wait_for_a_person_and_the_wait_for_the_client_go_together(called, member, manager, first):
     run = called(RESTART, LOCATE)
-    assert (run.state, states(run)) == (RunState.WAITING_APPROVAL, ["waiting", "awaited"])
+    assert (run.state, states(run)) == (RunState.WAITING_TOOLS, ["waiting", "awaited"])
     [restart, _] = Action.objects.filter(run=run).order_by("place")
     if first == "client":
         assert bring(run, member, Result("call_1_2", "here")).state == RunState.WAITING_APPROVAL

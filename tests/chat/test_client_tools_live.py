@@ -106,6 +106,14 @@ def test_a_servers_call_is_not_told_as_the_clients(live):
     assert all("client" not in call for call in asking.named("tool_call"))
 
 
+def test_a_body_tells_the_parts_that_are_stored(client):
+    said = {"message": "status of the web service please", "companion": "devops"}
+    told = client.post("/v1/ai/chat", json=said).json()
+    stored = client.get(f"/v1/ai/sessions/{told['session_id']}").json()["messages"][-1]
+    assert {"tool_call", "tool_result"} <= {part["type"] for part in stored["parts"]}
+    assert {name: stored[name] for name in told["message"]} == told["message"]
+
+
 def test_of_two_answers_at_once_one_is_taken(client):
     told = asked(client)
     [call] = told["calls"]

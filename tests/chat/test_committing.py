@@ -2,24 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from agents.events import TERMINAL, Event, RunCompleted, RunFailed, Status, TextDelta
+from agents.events import RunCompleted, RunFailed, Status, TextDelta
 from approvals.services import approvals, policies
 from chat import engine, eventlog, following
 from chat.answering import Answerer
 from chat.engine import Engine
-from chat.eventlog import Feed
 from chat.models import Message, Run, RunState
 from chat.runner import Runner
 from chat.services import client_tools, finishing, leases, runs
 from chat.services.leases import Checkpoint
 from chat.writer import Writer
 from core import ids, valkey
+from tests.chat.engines import ends, read, working
 from tests.servers.openai_server import wait_until
 from tests.servers.threads import bridged
 
@@ -28,38 +27,6 @@ POISONS = [object(), "\x00", "\ud800", 10**5000]
 NAMES = ["no JSON", "a zero byte", "half a character", "a number without end"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@contextmanager
-def working(monkeypatch) -> Iterator[Engine]:
-    """A worker's engine in the test's own process, whose readers share its loop."""
-    for module in (eventlog, following):
-        monkeypatch.setattr(module, "feed", Feed())
-    monkeypatch.setattr(engine.eventlog, "feed", following.feed)
-    monkeypatch.setattr(following, "_client", None)
-    one = Engine()
-    one.start()
-    one.ring()
-    try:
-        yield one
-    finally:
-        if following._client is not None:
-            asyncio.run_coroutine_threadsafe(following._client.aclose(), one._loop).result(10)
-        one.drain(5)
-        one._loop.close()
-
-
-def read(one: Engine, run: Run, after: int = 0) -> list[tuple[int, Event]]:
-    """All that a reader of the run is told, to its end."""
-
-    async def reading() -> list[tuple[int, Event]]:
-        return [numbered async for batch in following.follow(str(run.pk), after=after) for numbered in batch]
-
-    return asyncio.run_coroutine_threadsafe(reading(), one._loop).result(30)
-
-
-def ends(told: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
-    return [(number, event) for number, event in told if isinstance(event, TERMINAL)]
 
 
 def poisoned(monkeypatch, kind: type, name: str, run: Run, poison: Callable) -> None:

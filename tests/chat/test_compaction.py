@@ -151,6 +151,22 @@ def test_a_provider_that_says_it_is_too_long_is_told_less_and_asked_again_once(l
     assert "one: The conversation is too long for the model" in labels(run)
 
 
+def test_who_takes_over_is_told_as_much_as_fits_into_its_own_window(long, ask, server, workspace, settings):
+    settings.HISTORY_MESSAGES = 8
+    for number in range(10, 14):
+        turn(long, f"question {number} " + "q" * 1_000, f"answer {number} " + "a" * 1_000)
+    with openai_server.running() as second:
+        Provider.objects.create(
+            workspace=workspace, name="two", kind="openai", base_url=second.base_url, any_model=True, priority=1
+        )
+        type(workspace).objects.filter(pk=workspace.pk).update(allow_fallback=True, fallback_models=["window:6000"])
+        brain.forget()
+        run = ask(long, "status:503")
+        outcome = attempt()
+    assert (outcome.state, outcome.provider, outcome.text) == (RunState.COMPLETED, "two", "tok 0 tok 1 ")
+    assert sum(isinstance(event, Compacted) for event in told(run.pk)) == 1
+
+
 def test_what_is_too_long_by_itself_fails_and_says_so(server, ask, smart_home, member):
     conversation = conversations.create(smart_home, by=member)
     ask(conversation, "window:100", text="x" * 500)

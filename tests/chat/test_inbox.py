@@ -7,6 +7,7 @@ from django.db import connection, connections
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import Group
 from agents.models import Agent
 from approvals.services import audit
 from chat.models import Message, ReadMark, RunState
@@ -123,6 +124,33 @@ def test_what_an_agent_reports_is_for_managers_and_each_has_marks(guard, api, ma
     assert managers.post(READ, {"message_ids": [message["id"]]}).json() == {"marked": 1}
     assert unread(managers)["unread"] == 0
     assert unread(owners)["unread"] == 1
+
+
+def reporting_to(guard, who) -> None:
+    Agent.objects.filter(pk=guard.pk).update(reports_to=who)
+
+
+def test_what_is_for_somebody_who_is_deactivated_is_for_the_managers(guard, member, manager, client_of):
+    reporting_to(guard, member.user.email)
+    report(guard)
+    managers = client_of(manager)
+    assert unread(managers)["unread"] == 0
+    type(member.user).objects.filter(pk=member.user.pk).update(is_active=False)
+    assert unread(managers)["unread"] == 1
+
+
+def test_what_is_for_a_group_of_nobody_is_for_the_managers(guard, workspace, member, manager, stranger, client_of):
+    group = Group.objects.create(workspace=workspace, name="Ops")
+    reporting_to(guard, "Ops")
+    report(guard)
+    managers, members = client_of(manager), client_of(member)
+    assert unread(managers)["unread"] == 1
+    group.members.add(stranger.user)
+    assert unread(managers)["unread"] == 1
+    group.members.add(member.user)
+    assert (unread(managers)["unread"], unread(members)["unread"]) == (0, 1)
+    type(member.user).objects.filter(pk=member.user.pk).update(is_active=False)
+    assert unread(managers)["unread"] == 1
 
 
 def test_reports_of_before_somebody_came_are_not_new_to_them(guard, workspace, manager, client_of):

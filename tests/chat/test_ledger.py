@@ -158,6 +158,24 @@ def test_whose_key_it_was_is_what_held_when_the_model_was_asked(ask, servers, wo
     assert UsageEntry.objects.get().own_key
 
 
+def test_a_checkpoint_that_comes_late_takes_nothing_back_of_what_a_step_spent(ask, servers):
+    run = ask("t3-i0")
+    [claim] = leases.claim("test", limit=1)
+    before, after = ([Spent("one", "m", False, count, count, None)] for count in (5, 50))
+    call = ToolCall("call_1", "no_such_tool", {})
+    step = proposing.Step(
+        run_id=run.pk, attempt=1, number=1, seq=10, parts=[], usage=None, calls=[call], spent=after
+    )  # fmt: skip
+    assert proposing.propose(step) == []
+    assert leases.checkpoint([leases.Checkpoint(run.pk, claim.attempt, 9, [], before)]) == {run.pk: False}
+    run.refresh_from_db()
+    assert list(ledger.read(run.spent)) == after
+    newer = [Spent("one", "m", False, 60, 60, None)]
+    leases.checkpoint([leases.Checkpoint(run.pk, claim.attempt, 10, [], newer)])
+    run.refresh_from_db()
+    assert list(ledger.read(run.spent)) == newer
+
+
 def test_what_was_estimated_outlasts_a_wait(ask, servers, member):
     """The run's worker lets go of it while people are asked, and somebody cancels it then."""
     run = ask("t3-i0")
@@ -267,3 +285,22 @@ def test_a_poisoned_ledger_line_does_not_keep_a_run_from_its_end(ask):
     [(stored, _)] = committing.store([outcome]).values()
     assert (stored.state, stored.seq) == (RunState.FAILED, 4)
     assert Run.objects.get(pk=run.pk).state == RunState.FAILED
+
+
+def test_what_has_no_price_takes_none_from_what_has_one():
+    dear, free = Spent("one", "dear", False, 10, 5, 2.0), Spent("two", "mine", False, 10, 5, None)
+    mixed = Spent("one", "dear", False, 1, 1, None)
+    [summed] = ledger.summed([dear, mixed, dear])
+    assert (summed.cost_usd, summed.known_usd) == (None, 4.0)
+    assert ledger.read(ledger.written([summed])) == (summed,)
+    assert ledger.total([free, summed, dear]).cost_usd == 6.0
+
+
+def test_a_run_with_a_model_without_a_price_is_held_to_its_money_all_the_same(ask, settings):
+    settings.RUN_MAX_COST_USD = 1.0
+    run = ask("t2-i0")
+    Run.objects.filter(pk=run.pk).update(
+        spent=ledger.written([Spent("one", "mine", False, 5, 5, None), Spent("two", "dear", False, 5, 5, 1.5)])
+    )
+    outcome = attempt()
+    assert (outcome.state, outcome.error_code) == (RunState.FAILED, "cost_limit")

@@ -4,14 +4,37 @@ import pytest
 from django.db import transaction
 from django.db.models.functions import Now
 
-from agents import teams
-from agents.models import Agent, AgentTeam, TeamMember
+from accounts.models import Budget
+from accounts.services import usage
+from agents import brain, teams
+from agents.models import Agent, AgentTeam, Provider, TeamMember
+from agents.providers import abilities
 from agents.providers.base import ToolCall
+from agents.tools.registry import ToolFailed
 from chat.models import Action, ActionState, Conversation, Run, RunState
-from chat.services import actions, conversations, execution, families, finishing, gate, leases, nesting, proposing, runs
+from chat.services import (
+    actions,
+    conversations,
+    execution,
+    families,
+    finishing,
+    gate,
+    leases,
+    ledger,
+    nesting,
+    proposing,
+    remembering,
+    runs,
+)
+from chat.services.ledger import Spent
 from companions.models import Companion
 from core import ids
+from memory.services.telling import Block
+from tests.chat.attempting import attempt
 from tests.chat.conftest import REHEARSAL
+from tests.pictures import sent
+from tests.servers import openai_server
+from tests.servers.threads import bridged
 
 
 @pytest.fixture
@@ -83,6 +106,16 @@ def test_a_call_that_is_handed_on_is_settled_with_the_run_that_answers_it(callin
     assert (action.state, action.result) == (ActionState.SUCCEEDED, "Letters for numbers.")
 
 
+def test_nothing_is_looked_up_of_the_person_for_an_agent_that_is_asked(transactional_db, calling, monkeypatch):
+    nesting.call(calling.action_id, calling.attempt, slug="ada", message="What is algebra?")
+    looked_up: list[tuple] = []
+    monkeypatch.setattr(remembering, "block", lambda *of: looked_up.append(of) or (Block(), False))
+    with bridged():
+        assert attempt().state == RunState.COMPLETED
+    assert looked_up == []
+    assert Action.objects.get().state == ActionState.SUCCEEDED
+
+
 def within(run_id) -> gate.Origin:
     """Where the calls of a run within another come from, as things stand now."""
     return gate.origin_of(Run.objects.select_related("workspace", "agent", "conversation__companion").get(pk=run_id))
@@ -136,6 +169,85 @@ def test_an_agent_that_cannot_be_asked_is_an_error_and_the_others_are_asked(aske
     ]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_team_is_held_to_its_money_though_some_of_its_models_have_no_price(team, member, say, settings):
+    settings.RUN_MAX_COST_USD = 1.0
+    conversation = Conversation(id=ids.new(), workspace=member.workspace, user=member.user, team=team)
+    plan = nesting.plan(team, "Hello", mode="brainstorm")
+    run = runs.start(conversation, text="Hello", by=member, choice=REHEARSAL, team=plan)
+    dear, unpriced = Spent("one", "dear", False, 5, 5, 1.5), Spent("one", "mine", False, 5, 5, None)
+    Run.objects.filter(pk=say().pk).update(
+        parent=run, root_id=run.pk, role="member", place="earlier", depth=1, state="completed", active=False,
+        ended_at=Now(), spent=ledger.written([dear, unpriced]),
+    )  # fmt: skip
+    with bridged():
+        outcome = attempt()
+    assert (outcome.state, outcome.error_code) == (RunState.FAILED, "cost_limit")
+    assert Run.objects.filter(root_id=run.pk).count() == 1
+
+
+@pytest.fixture
+def limited(workspace):
+    """A model that surely has no tools."""
+    with openai_server.running(["limited"]) as server:
+        Provider.objects.create(workspace=workspace, name="one", kind="openai", base_url=server.base_url, api_key="k")
+        abilities.learn(brain.spec(workspace.pk, "one"), "limited", abilities.complete([]))
+        yield
+    brain.forget()
+    abilities.forget()
+
+
+def test_a_model_without_tools_answers_for_no_member_that_has_some(asked, limited):
+    claim, prompts = asked
+    Agent.objects.filter(slug="ada").update(model="limited")
+    Agent.objects.filter(slug="bob").update(model="limited", tools=["service_status"])
+    assert [one.error for one in nesting.ask(claim.run_id, claim.attempt, prompts)] == ["", "model_lacks"]
+
+
+def test_a_model_without_tools_answers_for_no_agent_that_is_asked_and_has_some(calling, limited):
+    Agent.objects.filter(slug="ada").update(model="limited", tools=["service_status"])
+    with pytest.raises(ToolFailed, match="lacks what this request needs: tools"):
+        nesting.call(calling.action_id, calling.attempt, slug="ada", message="What is algebra?")
+
+
+@pytest.fixture
+def say_to(team, api):
+    def said(**more):
+        body = {"message": "Hello", "mode": "brainstorm", "stream": True, **more}
+        return api.post(f"/v1/ai/teams/{team.pk}/chat", body)
+
+    return said
+
+
+def test_a_team_answers_where_its_leads_model_is_away(say_to, team):
+    Agent.objects.filter(slug="ada").update(model="no-such-model")
+    assert say_to().status_code == 200
+    assert Run.objects.get().provider == "rehearsal"
+    Agent.objects.filter(slug="bob").update(model="no-such-model-either")
+    refused = say_to()
+    assert (refused.status_code, refused.json()["code"]) == (404, "unknown_model")
+    assert "no-such-model'" in refused.json()["detail"]
+
+
+def test_a_team_is_shown_an_image_that_its_leads_model_does_not_see(say_to, limited):
+    Agent.objects.filter(slug="ada").update(model="limited")
+    assert say_to(attachments=[sent()]).status_code == 200
+    assert Run.objects.get().model == "limited"
+
+
+def test_a_team_answers_where_its_leads_budget_is_used_up(say_to, asked, workspace, team, api, member):
+    ada = team.lead
+    Budget.objects.create(workspace=workspace, scope="agent", agent_id=ada.pk, tokens=10)
+    entry = usage.Used(
+        workspace_id=workspace.pk, user_id=member.user.pk, agent_id=ada.pk, session_id=ids.new(), run_id=ids.new(),
+        message_id=None, provider="rehearsal", model="rehearsal", input_tokens=10, output_tokens=10, cost_usd=None,
+    )  # fmt: skip
+    usage.record([entry])
+    Companion.objects.create(workspace=workspace, type="ada", name="Ada", agent=ada)
+    assert api.post("/v1/ai/chat", {"message": "Hello", "companion": "ada"}).json()["code"] == "budget_exceeded"
+    assert say_to().status_code == 200
+
+
 def test_an_agent_of_another_workspace_is_never_asked(asked, other_workspace):
     claim, prompts = asked
     Agent.objects.update(workspace=other_workspace)
@@ -180,6 +292,26 @@ def test_a_run_waits_only_where_all_within_it_wait(asked):
     with transaction.atomic():
         actions.advance(Run.objects.select_for_update().get(pk=first))
     assert set(Run.objects.filter(pk__in=[first, claim.run_id]).values_list("state", flat=True)) == {"queued"}
+
+
+def test_a_run_that_is_to_stop_does_not_wait_with_those_within_it(asked, member):
+    claim, prompts = asked
+    nesting.ask(claim.run_id, claim.attempt, prompts)
+    Run.objects.filter(parent=claim.run_id).update(state="waiting_approval")
+    runs.cancel(Run.objects.get(pk=claim.run_id), by=member)
+    with pytest.raises(actions.Stopping):
+        families.hold(claim.run_id, claim.attempt, seq=5, parts=[], tell=False)
+    assert Run.objects.get(pk=claim.run_id).state == RunState.RUNNING
+
+
+def test_what_waits_within_a_run_and_was_to_stop_is_ended_with_it(asked):
+    claim, prompts = asked
+    waiting, running = (one.run_id for one in nesting.ask(claim.run_id, claim.attempt, prompts))
+    Run.objects.filter(pk=waiting).update(state="waiting_approval", cancel_requested_at=Now())
+    Run.objects.filter(pk=running).update(state="running", cancel_requested_at=Now())
+    runs.stop_below(claim.run_id)
+    assert Run.objects.get(pk=waiting).state == RunState.CANCELLED
+    assert Run.objects.get(pk=running).state == RunState.RUNNING, "its worker ends it"
 
 
 def test_what_works_within_a_run_that_is_over_is_stopped_by_the_sweep(asked):

@@ -2,24 +2,27 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from django.db import connections
+from django.db.models.functions import Now
 
 from accounts.models import Group
 from agents.models import Agent
 from agents.providers.base import ToolCall
 from agents.services import reporting
 from agents.tools import registry
-from agents.tools.registry import Context
-from approvals.models import Approval, AuditEvent
+from agents.tools.registry import Context, ToolFailed
+from approvals.models import Approval, AuditEvent, Grant
 from approvals.services import audit
 from chat.models import Action, ActionState, Conversation, Message
 from chat.services import background, execution, leases, proactive, proposing
 from chat.tools import message_person
 from core import ids
 from core.errors import Invalid
+from tests.chat.acting import approve
 from tests.chat.test_inbox import answer_all, unread
 
 CHAT = "/v1/ai/chat"
@@ -98,6 +101,48 @@ def test_anybody_else_is_written_to_once_somebody_approves(guard, owner, client_
     assert approval.preview["recipients"] == ["owner@home.example"]
     assert approval.preview["details"] == {"message": "Hello"}
     assert not Message.objects.filter(role="assistant").exists()
+
+
+def test_what_was_approved_for_some_goes_to_nobody_who_came_later(guard, ops, owner, member, manager, client_of):
+    action = called(guard, message="Restart tonight.", to="Ops")
+    assert action.state == ActionState.WAITING
+    ops.members.set([member.user, owner.user])
+    approve(action, owner)
+    [taken], _ = execution.claim("test", limit=10)
+    told = message_person(taken.context, **taken.arguments).content
+    assert told == (
+        "It is in the inbox of 1 person. 1 who came to the group after the approver was asked did not get it."
+    )
+    assert set(Conversation.objects.filter(user__isnull=False).values_list("user", flat=True)) == {member.user.pk}
+
+
+def test_what_was_approved_for_some_who_are_all_gone_is_written_to_nobody(guard, ops, owner):
+    action = called(guard, message="Restart tonight.", to="Ops")
+    approve(action, owner)
+    ops.members.set([owner.user])
+    [taken], _ = execution.claim("test", limit=10)
+    with pytest.raises(ToolFailed, match="Propose the call again"):
+        message_person(taken.context, **taken.arguments)
+    assert not Message.objects.filter(role="assistant").exists()
+
+
+@pytest.mark.parametrize(("remembered", "people"), [(("to",), 1), (("message",), 2)])
+def test_what_is_remembered_reaches_whom_its_approver_was_shown_or_whomever_was_left_open(
+    guard, ops, owner, manager, member, remembered, people
+):
+    first = called(guard, message="Restart tonight.", to="Ops")
+    approval = Approval.objects.get(pk=first.approval_id)
+    arguments = {name: first.arguments[name] for name in remembered}
+    grant = Grant.objects.create(
+        workspace=approval.workspace, approval=approval, session_id=ids.new(), tool=approval.tool,
+        tool_version=approval.tool_version, arguments=arguments, uses_left=1, expires_at=Now(), author=owner.user,
+    )  # fmt: skip
+    Group.objects.create(workspace=guard.workspace, name="Others").members.set([owner.user, manager.user])
+    to = "Ops" if "to" in remembered else "Others"
+    Action.objects.filter(pk=first.pk).update(approval_id=None, grant_id=grant.pk, arguments={"to": to})
+    ops.members.set([owner.user, manager.user])
+    message_person(replace(context(guard), key=str(first.pk)), "Restart tonight.", to)
+    assert Conversation.objects.filter(user__isnull=False).count() == people
 
 
 def test_a_group_is_each_of_its_members_who_are_still_of_the_workspace(guard, ops, stranger, manager, api, client_of):

@@ -2,6 +2,8 @@
 
 import asyncio
 from decimal import Decimal
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -206,6 +208,14 @@ def test_without_a_budget_a_call_asks_the_database_nothing(ask, workspace, monke
     attempt()
     assert asked == []
     assert counted() == []
+
+
+def test_what_is_remembered_of_budgets_is_not_forgotten_between_a_look_and_the_next(ask, monkeypatch):
+    ticks = count(0, 2.0)  # the clock goes on by this with each look at it; it is remembered for three
+    monkeypatch.setattr(budgets, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    ask()
+    outcome = attempt()
+    assert (outcome.state, outcome.error_code) == (RunState.COMPLETED, "")
 
 
 @pytest.mark.parametrize("usage", [(10**4400, 1.0), (10**18, 1e13)])

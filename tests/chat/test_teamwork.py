@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agents.events import RunRestarted
+from agents.events import Compacted, ProviderChanged, RunRestarted, Status
 from agents.providers.base import ChatMessage
 from agents.teams import MEMBER, Member, Prompt
 from chat import transcript
@@ -94,3 +94,14 @@ async def test_who_failed_leaves_an_entry_with_the_error(team):
     assert told(team) == "**Ada**\n\n(no answer: provider_error)"
     [entry] = [part for part in team._log.draft() if part["type"] == "member"]
     assert (entry["agent_name"], entry["error"]) == ("Ada", "provider_error")
+
+
+async def test_who_watches_is_told_that_a_members_model_changed_or_was_told_less(team):
+    ada, bob = team._voices
+    news = [(ada, ProviderChanged("two", "m2", "one: quota; two answers with m2")), (bob, Compacted(3, "two", "m2"))]
+    for seq, (voice, event) in enumerate(news, 1):
+        team._news.put_nowait((voice, seq, event))
+        await team._hear()
+    assert [event.label for event in team._log._pending if isinstance(event, Status)] == [
+        "Ada: one: quota; two answers with m2", "Bob: 3 older messages are summarised",
+    ]  # fmt: skip

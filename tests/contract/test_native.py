@@ -9,6 +9,7 @@ import pytest
 from accounts.models import Role
 from agents.tools import registry
 from chat.models import Conversation, Message, MessageRole, Run, RunState
+from memory import embedders
 from tests.cast import PASSWORD, Api, person
 from tests.contract.conftest import Someone, World
 from tests.contract.operations import OPERATIONS, check_answer, check_problem, send
@@ -118,6 +119,7 @@ def test_the_info_says_what_is_here(world: World, workspace):
         "providers": ["rehearsal"],
         "unavailable": [],
         "tools": registry.names(workspace.pk),
+        "embedder": embedders.current().state(),
     }
 
 

@@ -243,7 +243,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(api):
 def test_control_characters_and_odd_texts_are_kept_as_text(api):
     odd = "Ann \x1b[31m\x07 <script>alert(1)</script> \u202e 'x'; DROP TABLE memory_entry; -- 🏳️‍🌈 {{7*7}}"
     one = made(api, layer="history", content=odd)
-    assert one["content"] == odd.replace("\x1b", "").replace("\x07", "")
+    assert one["content"] == odd.replace("\x1b", "").replace("\x07", "").replace("\u202e", "")
     assert told(api, "?q=DROP TABLE") == [one["content"]]
 
 

@@ -1,74 +1,13 @@
 """What is forgotten is gone: from memories, transcripts, actions, requests, titles, summaries and the log."""
 
-from typing import Any
-
 import pytest
-from django.db import connection
 
 from approvals.models import AuditEvent
-from chat.models import Compaction, Conversation, Message, Run
-from memory.extraction import Said, rules
+from chat.models import Compaction, Run
 from memory.models import Entry, Tombstone
-from memory.services import entries, forgetting, keeping, learning, tombstones
+from memory.services import entries, forgetting, tombstones
 from memory.services.entries import By
-from memory.services.keeping import Told, Whose
-
-SECRET = "Zanzibar"
-
-
-@pytest.fixture
-def talk(member, smart_home):
-    """Has the member and the companion say things, as messages and memories."""
-
-    def say(*turns: tuple[str, str], title: str = "Talk") -> Conversation:
-        talk = Conversation.objects.create(
-            workspace=member.workspace, user=member.user, companion=smart_home, title=title
-        )
-        whose = Whose(member.workspace.pk, member.user.pk, smart_home.pk)
-        for question, answer in turns:
-            began: Any = None
-            rows = [("user", "person", question), ("assistant", "companion", answer)]
-            for role, speaker, text in rows:
-                message = Message.objects.create(
-                    workspace=member.workspace,
-                    conversation=talk,
-                    role=role,
-                    content=text,
-                    parts=[{"type": "text", "text": text}],
-                )
-                if role == "assistant":
-                    Message.objects.filter(pk=message.pk).update(turn_at=began.turn_at)
-                else:
-                    message.refresh_from_db()
-                    began = message
-                keeping.keep([(whose, Told(talk.pk, message.pk, speaker, text))])
-        return talk
-
-    return say
-
-
-def learned(member: Any, smart_home: Any, talk: Conversation) -> Entry:
-    """What the rules draw from the conversation's first message."""
-    first = Message.objects.filter(conversation=talk, role="user").earliest("turn_at")
-    said = Said(
-        message_id=first.pk, conversation_id=talk.pk, by_person=True, text=first.content, said_at=first.created_at
-    )
-    owner = Entry.objects.filter(conversation_id=talk.pk)[0].owner
-    (entry,) = learning.learn(owner, rules.find([said]), model=rules.MODEL)
-    return entry
-
-
-def dumped() -> str:
-    """The whole database, as text."""
-    name = connection.settings_dict["NAME"]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
-        tables = [row[0] for row in cursor.fetchall()]
-        lines = []
-        for table in tables:
-            cursor.execute(f'SELECT t::text FROM "{table}" AS t')
-            lines += [f"{name}.{table}: {row[0]}" for row in cursor.fetchall()]
-    return "\n".join(lines)
+from tests.memory.traces import SECRET, action_of, dumped, learned, run_of
 
 
 def test_a_forgotten_fact_is_nowhere_in_the_database(member, smart_home, talk):
@@ -121,16 +60,43 @@ def test_a_forgotten_message_takes_what_was_drawn_from_it_alone(member, smart_ho
     assert first.messages.earliest("created_at").content == "(forgotten)"
 
 
-@pytest.mark.parametrize("state", ["running", "waiting_approval"])
-def test_an_answer_under_way_that_was_told_of_it_is_waited_for(member, smart_home, talk, note, state):
+def test_an_answer_under_way_that_was_told_of_it_is_waited_for(member, talk, note):
     entry, first = note(f"Lives in {SECRET}.", slot="home"), talk(("Where do I live?", "There."))
-    Run.objects.create(
-        workspace=member.workspace, conversation=first, agent=smart_home.agent, message=first.messages.all()[0],
-        state=state, memories=[str(entry.pk)], companion_type="smart-home", provider="p", model="m",
-    )  # fmt: skip
+    run = run_of(first, state="running", active=True, memories=[str(entry.pk)])
     with pytest.raises(entries.Conflict):
         forgetting.forget(entry, by=By.person(member))
     assert Entry.objects.filter(pk=entry.pk).exists()
+    Run.objects.filter(pk=run.pk).update(state="failed", active=False)
+    assert forgetting.forget(entry, by=By.person(member)) == 1
+
+
+@pytest.mark.parametrize("state", ["queued", "waiting_approval", "waiting_tools"])
+def test_an_answer_that_waits_is_scrubbed(member, talk, note, state):
+    entry, first = note(f"Lives in {SECRET}.", slot="home"), talk(("Where do I live?", "There."))
+    draft = [
+        {"type": "text", "text": f"Let me see. {SECRET}, it seems."},
+        {"type": "tool_call", "call_id": "c", "name": "weather", "arguments": {"place": SECRET}, "kept": {"a": "b"}},
+    ]
+    run = run_of(first, state=state, active=True, steps=1, memories=[str(entry.pk)], draft=draft)
+    forgetting.forget(entry, by=By.person(member))
+    run.refresh_from_db()
+    assert run.draft == [
+        {"type": "text", "text": "Let me see."},
+        {"type": "tool_call", "call_id": "c", "name": "weather", "arguments": {"place": "(forgotten)"}},
+    ]
+
+
+@pytest.mark.parametrize(("content", "refused"), [(f"Lives in {SECRET}.", True), ("Likes tea.", False)])
+def test_a_call_that_waits_and_tells_of_it_is_waited_for(member, talk, note, content, refused):
+    entry, first = note(f"Lives in {SECRET}.", slot="home"), talk(("Where do I live?", "There."))
+    run = run_of(first, state="waiting_approval", active=True, memories=[str(entry.pk)])
+    told = {"content": content, "layer": "identity", "about": "home"}
+    action_of(run, "remember", told, risk="write", state="waiting", verdict="ask", approval_id=run.pk)
+    if refused:
+        with pytest.raises(entries.Conflict):
+            forgetting.forget(entry, by=By.person(member))
+    else:
+        assert forgetting.forget(entry, by=By.person(member)) == 1
 
 
 def test_the_same_words_of_another_person_stay(member, manager, smart_home, talk, client_of):

@@ -13,7 +13,7 @@ from config import env
 from core import ids
 from memory import embedders, recall
 from memory.models import Entry, Owner
-from memory.services import embedding, keeping
+from memory.services import embedding, keeping, touching
 from memory.services.keeping import Told
 from tests.cast import person
 
@@ -225,7 +225,8 @@ def test_a_hundred_equal_messages_do_not_hide_the_one_that_differs(member, smart
 def test_what_was_recalled_is_noted_when_it_is_told(mine):
     found = recall.recall([mine], "dentist Porto")
     assert not Entry.objects.exclude(last_recalled_at=None).exists()
-    embedding.touch([found[0].entry.pk])
+    touching.note([found[0].entry.pk])
+    assert touching.store() == 1
     assert [one.pk for one in Entry.objects.exclude(last_recalled_at=None)] == [found[0].entry.pk]
 
 

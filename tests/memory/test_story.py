@@ -61,6 +61,7 @@ def test_what_is_told_is_known_corrected_and_forgotten_for_good(live, client):
     assert "bicycle was stolen" in known["response"]
     run = client.get(f"runs/{known['run_id']}").json()
     assert memories(client)[f"Lives in {PLACE}."]["id"] in run["memories"]
+    eventually(lambda: memories(client)[f"Lives in {PLACE}."]["last_recalled_at"], "that it was recalled is noted")
 
     old = memories(client)["Likes black coffee."]
     body = {"content": "Likes green tea.", "type": "coffee"}

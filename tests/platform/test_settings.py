@@ -9,7 +9,9 @@ from django.core.exceptions import ImproperlyConfigured
 from config import bootstrap, env
 from core.publicnet import Endpoint
 
-READER = re.compile(r"env\.(?:text|flag|integer|seconds|listing|endpoints|places|programs|choice|weights)\(\s*\"([A-Z_]+)\"")
+READER = re.compile(
+    r"env\.(?:text|flag|integer|seconds|listing|endpoints|places|programs|choice|weights)\(\s*\"([A-Z_]+)\""
+)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,9 @@ TOOL = {
     "annotations": {"readOnlyHint": True},
 }
 
+# A number that no canonical JSON has.
+COUNT = {"type": "object", "properties": {"number": {"type": "integer", "maximum": 2**63 - 1}}}
+
 ASKED = {
     "sampling/createMessage": {
         "messages": [{"role": "user", "content": {"type": "text", "text": "Hello"}}], "maxTokens": 10,
