@@ -1,6 +1,6 @@
 """Who answers a run: its provider and model, whoever takes over before a first token, and what they are told.
 
-Nothing is asked of the database here until something fails or does not fit.
+Of the database it asks what is remembered of the person, once, and more only where something fails or does not fit.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """What a worker does for memory beside its runs, and never at their cost: vectors, and facts.
 
-One worker of all does it at a time; which one is said in Valkey, and while Valkey is down each does, which costs time
-and nothing else.
+One worker of all makes vectors at a time; which one is said in Valkey, and while Valkey is down each does, which costs
+time and nothing else. Conversations to read are taken one by one (`memory.services.readings`).
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from memory.services import embedding, touching
 
 log = logging.getLogger(__name__)
 
+KEY = "upkeep:embedding"
 LEASE_MS = 30_000
 REST_SECONDS = 2.0
 BATCH = 16
@@ -36,7 +37,7 @@ class Upkeep:
     async def embed(self) -> None:
         """Store what was recalled, make the vectors that are missing, then rest."""
         await bridge.in_slow_thread(touching.store)
-        while await bridge.in_slow_thread(self._mine, "embedding"):
+        while await bridge.in_slow_thread(self._mine):
             began = time.monotonic()
             try:
                 made = await bridge.in_slow_thread(embedding.embed_missing, BATCH)
@@ -60,19 +61,18 @@ class Upkeep:
             pass
         await asyncio.sleep(REST_SECONDS)
 
-    def _mine(self, work: str) -> bool:
-        """Whether this worker does it now."""
+    def _mine(self) -> bool:
+        """Whether this worker makes the vectors now."""
         if not embedders.current().dimensions:
             return False
         try:
             client = valkey.client()
-            key = f"upkeep:{work}"
-            if client.set(key, self._name, nx=True, px=LEASE_MS):
+            if client.set(KEY, self._name, nx=True, px=LEASE_MS):
                 return True
-            holder = client.get(key)
+            holder = client.get(KEY)
             if holder not in (self._name, self._name.encode()):
                 return False
-            client.pexpire(key, LEASE_MS)
+            client.pexpire(KEY, LEASE_MS)
         except (RedisError, OSError):
             return True
         return True

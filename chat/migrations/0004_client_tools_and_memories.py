@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             model_name="run",
             name="memories",
             field=models.JSONField(
-                help_text="The memories that its model was told, by id; null: it was not asked yet.", null=True
+                help_text="The memories that its model was told, by id; null: none yet.", null=True
             ),
         ),
         migrations.AddField(

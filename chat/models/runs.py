@@ -107,9 +107,7 @@ class Run(models.Model):
     lease_until = models.DateTimeField(null=True)
     not_before = models.DateTimeField(db_default=Now())
     cancel_requested_at = models.DateTimeField(null=True)
-    memories = models.JSONField(
-        null=True, help_text="The memories that its model was told, by id; null: it was not asked yet."
-    )
+    memories = models.JSONField(null=True, help_text="The memories that its model was told, by id; null: none yet.")
     usage = models.JSONField(null=True, help_text="As far as providers told of it.")
     spent = models.JSONField(null=True, help_text="By provider, model and key, what no provider told among it.")
     error_code = models.CharField(max_length=60, blank=True)

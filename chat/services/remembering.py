@@ -29,6 +29,8 @@ def block(run_id: UUID, attempt: int) -> tuple[Block, bool]:
     found = Block()
     if run.memories is None:
         found = telling.block(run.workspace_id, person_id, companion, run.message.content, but=run.conversation_id)
+        if not found.entries:
+            return Block(), False  # there is nothing to hold, or to note
     with transaction.atomic():
         owners.hold(*whose)
         if run.memories is not None:

@@ -94,8 +94,6 @@ class ImportedOut(serializers.Serializer[Any]):
 class ForgetView(MemoryView):
     """POST /v1/ai/memory/forget."""
 
-    limit_bucket = "write"
-
     @extend_schema(
         request=Forget,
         responses={200: ForgottenOut, **problems(*GUARDED, *BODY, told={**NOTHING, 409: "`still_told`"})},
@@ -114,7 +112,7 @@ class ForgetView(MemoryView):
 class ExportView(MemoryView):
     """GET /v1/ai/memory/export."""
 
-    limit_bucket = "write"
+    limit_bucket = "write"  # it reads all there is
 
     @extend_schema(
         parameters=[ExportQuery],
@@ -149,8 +147,6 @@ def _some(lines: Iterator[str]) -> bytes:
 
 class ImportView(MemoryView):
     """POST /v1/ai/memory/import."""
-
-    limit_bucket = "write"
 
     @extend_schema(
         request=Import,

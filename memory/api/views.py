@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet, prefetch_related_objects
 from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -74,6 +75,11 @@ class MemoryView(APIView):
 
     scope = "memory"
 
+    @property
+    def limit_bucket(self) -> str:
+        """`read` or `write`."""
+        return "read" if self.request.method in SAFE_METHODS else "write"
+
 
 def companion_of(actor: Actor, type_: str | None) -> Companion | None:
     """The caller's companion of this type, None for none; raises UnknownCompanion."""
@@ -99,11 +105,6 @@ def listed(actor: Actor, companion: Companion | None, layer: str, status: str) -
 
 class MemoriesView(MemoryView):
     """GET and POST /v1/ai/memory."""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Reading and writing have limits of their own."""
-        self.limit_bucket = "read" if request.method == "GET" else "write"
-        super().initial(request, *args, **kwargs)
 
     @extend_schema(
         operation_id="ai_memory_list",
@@ -145,11 +146,6 @@ class MemoriesView(MemoryView):
 class OneMemoryView(MemoryView):
     """GET, PATCH and DELETE /v1/ai/memory/{id}."""
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Reading and writing have limits of their own."""
-        self.limit_bucket = "read" if request.method == "GET" else "write"
-        super().initial(request, *args, **kwargs)
-
     @extend_schema(
         operation_id="ai_memory_one",
         responses={200: MemoryOut, **problems(*GUARDED, 404)},
@@ -189,8 +185,6 @@ class OneMemoryView(MemoryView):
 class VersionsView(MemoryView):
     """GET /v1/ai/memory/{id}/versions."""
 
-    limit_bucket = "read"
-
     @extend_schema(responses={200: MemoryVersionsOut, **problems(*GUARDED, 404)}, tags=["memory"])
     def get(self, request: Request, memory_id: UUID) -> Response:
         """How a memory came to be what it is: its changes, and what it superseded, the newest first."""
@@ -213,8 +207,6 @@ class VersionsView(MemoryView):
 class UndoView(MemoryView):
     """POST /v1/ai/memory/{id}/undo."""
 
-    limit_bucket = "write"
-
     @extend_schema(
         request=None,
         responses={200: MemoryOut, **problems(*GUARDED, 404, told={409: "`nothing_to_undo`"})},
@@ -230,8 +222,6 @@ class UndoView(MemoryView):
 class AcceptView(MemoryView):
     """POST /v1/ai/memory/{id}/accept."""
 
-    limit_bucket = "write"
-
     @extend_schema(
         request=None,
         responses={200: MemoryOut, **problems(*GUARDED, 404, told={409: "`not_pending`"})},
@@ -246,11 +236,6 @@ class AcceptView(MemoryView):
 
 class PauseView(MemoryView):
     """GET and PUT /v1/ai/memory/pause."""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Reading and writing have limits of their own."""
-        self.limit_bucket = "read" if request.method == "GET" else "write"
-        super().initial(request, *args, **kwargs)
 
     @extend_schema(operation_id="ai_memory_pauses", responses={200: PausesOut, **problems(*GUARDED)}, tags=["memory"])
     def get(self, request: Request) -> Response:

@@ -54,11 +54,11 @@ class _Line:
 
 def block(workspace_id: UUID, user_id: UUID, companion: Companion, message: str, *, but: UUID | None = None) -> Block:
     """What the companion is told with a message; `but` is the conversation whose messages its model sees anyway."""
-    owners = _owners(workspace_id, user_id, companion.pk)
     budget = companion.memory_budget
-    wanted = [layer for layer in HEADINGS if layer in companion.memory_layers and budget.get(layer)] if owners else []
+    wanted = [layer for layer in HEADINGS if layer in companion.memory_layers and budget.get(layer)]
+    owners = _owners(workspace_id, user_id, companion.pk) if wanted else []
     fitting: list[_Line] = []
-    for layer in wanted:
+    for layer in wanted if owners else ():
         lines: Iterable[_Line]
         if layer == Layer.HISTORY:
             lines = _history(owners, message, but)
