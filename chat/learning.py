@@ -11,7 +11,7 @@ from uuid import UUID
 from agents import brain
 from agents.brain import BrainUnavailable
 from agents.events import TextDelta
-from agents.providers.base import ChatMessage, ChatRequest, ProviderSpec
+from agents.providers.base import ChatMessage, ChatRequest, ProviderSpec, StreamMalformed
 from chat.answering import may_know
 from chat.models import MessageRole, Run
 from chat.services import ledger
@@ -36,8 +36,6 @@ async def learn_due() -> int:
             await _learn(part)
         except DomainError as error:
             await bridge.in_slow_thread(readings.failed, part, f"{error.code}: {error.detail}")
-        except ValueError as error:  # the model answered something else
-            await bridge.in_slow_thread(readings.failed, part, f"malformed: {error}")
     return len(parts)
 
 
@@ -60,7 +58,7 @@ async def _learn(part: Part) -> None:
 
 
 async def _asked(part: Part, shown: list[Said], claim: Claim, spec: ProviderSpec) -> list[Fact]:
-    """What the conversation's model draws from messages; raises ProviderError, BudgetExceeded, ValueError."""
+    """What the conversation's model draws from messages; raises ProviderError, BudgetExceeded."""
     known = await bridge.in_slow_thread(learning.known, part.owner)
     question = ChatMessage(MessageRole.USER.value, asking.question(shown, known))
     meter, said = Meter(claim), list[str]()
@@ -71,7 +69,10 @@ async def _asked(part: Part, shown: list[Said], claim: Claim, spec: ProviderSpec
                     said.append(event.text)
     finally:
         await bridge.in_thread(partial(ledger.record, [(meter.account, None)]))
-    return await bridge.in_slow_thread(asking.answer, "".join(said), shown, known)
+    try:
+        return await bridge.in_slow_thread(asking.answer, "".join(said), shown, known)
+    except ValueError as error:
+        raise StreamMalformed(f"{spec.name} gave no facts: {error}", retryable=False) from None
 
 
 def _by_whom(part: Part) -> tuple[Claim, ProviderSpec | None]:

@@ -20,6 +20,7 @@ from memory.services.entries import By, New, Span
 from memory.services.machines import Paused
 
 MOST_FOUND = 20
+NAMES = ("remember", "recall", "forget")
 TELLING = frozenset({"recall"})
 """The tools whose results tell what is remembered: not for providers that are not to know."""
 _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")

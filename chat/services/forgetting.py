@@ -36,11 +36,9 @@ from memory.models import Owner
 from memory.scrub import FORGOTTEN, Scrub, blanked
 from memory.services import forgetting
 from memory.services.entries import By
+from memory.tools import NAMES
 
 AT_ONCE = 500  # rows that are held in memory together
-OF_MEMORY = ("remember", "recall", "forget")
-"""The tools that are told memories, or tell of them."""
-
 _Row = TypeVar("_Row", Action, Message)
 _STRUCTURE = frozenset({"type", "call_id", "name", "ok", "attachment_id", "media_type", "url", "kept", "place"})
 _SAID = ("result", "summary", "late_result")
@@ -110,13 +108,13 @@ def _of(owner: Owner) -> "QuerySet[Action]":
 
 def _forgettable(actions: "QuerySet[Action]") -> "QuerySet[Action]":
     """Those that are no evidence: they had no effect but on memories, or none at all and nobody was asked."""
-    return actions.filter(Q(tool__in=OF_MEMORY, client=False) | Q(risk=Risk.READ, approval_id=None))
+    return actions.filter(Q(tool__in=NAMES, client=False) | Q(risk=Risk.READ, approval_id=None))
 
 
 def _told_by_tools(owner: Owner, what: Scrub) -> dict[UUID, UUID | None]:
     """The actions by which one of these memories was written, found or forgotten, each with its run."""
     found: dict[UUID, UUID | None] = {}
-    rows = _of(owner).filter(tool__in=OF_MEMORY, client=False)
+    rows = _of(owner).filter(tool__in=NAMES, client=False)
     for pk, run_id, arguments, result in rows.values_list("pk", "run_id", "arguments", "result").iterator(AT_ONCE):
         texts = [*map(str, arguments.values()), result]
         if any(what.names(text) or what.tells(text, near=False) for text in texts):
@@ -219,7 +217,7 @@ def _actions(actions: "QuerySet[Action]", reach: _Reach, what: Scrub, by: By) ->
     """Scrub what tools were told and gave, save what is evidence, with the log's copies. Raises StillTold."""
     asked = actions.exclude(approval_id=None).exclude(state__in=[*SETTLED, ActionState.UNKNOWN])
     for action in asked:
-        if _is_told(action.arguments, what, near=action.tool in OF_MEMORY):
+        if _is_told(action.arguments, what, near=action.tool in NAMES):
             raise StillTold
     for some in _pages(_forgettable(actions)):
         stored = []
@@ -228,7 +226,7 @@ def _actions(actions: "QuerySet[Action]", reach: _Reach, what: Scrub, by: By) ->
             if action.run_id in reach.whole:
                 _blank(action)
             else:
-                near = action.tool in OF_MEMORY or action.run_id in reach.near
+                near = action.tool in NAMES or action.run_id in reach.near
                 action.arguments = what.json(action.arguments, near=near)
                 for name in _SAID:
                     setattr(action, name, what.text(getattr(action, name), near=near))

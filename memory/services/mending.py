@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F
 
 from accounts.models import IdempotentRequest
 from memory.models import Entry, Owner, Source
@@ -75,7 +74,7 @@ def scrub_answers(owner: Owner, what: Scrub, said: Collection[str]) -> None:
     rows = IdempotentRequest.objects.filter(workspace=owner.workspace_id, user=owner.user_id, status__isnull=False)
     for row in rows.exclude(response=None).only("pk", "response").iterator():
         if (left := _answer(row.response, what, said)) != row.response:
-            IdempotentRequest.objects.filter(pk=row.pk).update(response=left, created_at=F("created_at"))
+            IdempotentRequest.objects.filter(pk=row.pk).update(response=left)
 
 
 def _answer(value: object, what: Scrub, said: Collection[str]) -> object:
