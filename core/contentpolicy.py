@@ -1,4 +1,4 @@
-"""What a page of the admin may load and run, said to the browser."""
+"""What a page for people may load and run, said to the browser."""
 
 from collections.abc import Callable
 
@@ -23,16 +23,27 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+STRICTER = POLICY.replace(" 'unsafe-eval'", "")
+"""What is ours needs no `unsafe-eval`."""
+_NO_STYLES = STRICTER.replace("; style-src-attr 'unsafe-inline'", "")
+STRICTEST = f"{_NO_STYLES.replace('data:', 'data: blob:')}; manifest-src 'self'"
+"""Nor styles in attributes; pictures that are about to be sent are shown from this browser's memory, and a phone may
+put a page on its home screen."""
+DOCS = "/api/docs"
 
 
 class ContentPolicy:
-    """Adds the policy to every response below the admin, its errors included."""
+    """Adds the policy to every page, to those of errors too."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        if request.path.startswith(problems.HTML):
+        if problems.is_admin(request.path):
             response["Content-Security-Policy"] = POLICY
+        elif request.path.startswith(DOCS):
+            response["Content-Security-Policy"] = STRICTER
+        elif response.get("Content-Type", "").startswith("text/html"):
+            response["Content-Security-Policy"] = STRICTEST
         return response

@@ -121,16 +121,17 @@ def _asked(host: str, servers: Sequence[Endpoint]) -> list[str]:
         raise OSError(errno.EADDRNOTAVAIL, "no address") from error
 
 
-def check(url: str, *, private: Sequence[Place] = ()) -> None:
+def check(url: str, *, private: Sequence[Place] = ()) -> bool:
     """Raises UrlRefused where a request could not be sent to the address now; `private` is permitted beside the public.
 
-    It says nothing about the next request, whose name may lead elsewhere by then.
+    Says whether that permission is needed for all that the name leads to. It is looked up once, and nothing is said
+    about the next request, whose name may lead elsewhere by then.
     """
     parts = parse(url, longest=LONGEST_URL)
     host, port = str(parts.raw_host), int(parts.port or 0)
     try:
         addresses = _lookups().submit(lookup, host, port).result(LOOKUP_SECONDS)
-        _vet(addresses, host, port, private)
+        return _vet(addresses, host, port, private)
     except _NotPublic as error:
         raise UrlRefused(error.strerror or "") from None
     except (OSError, TimeoutError, ValueError):
@@ -186,17 +187,21 @@ class _Asked:
     look: Callable[[bytes], None] | None = None
 
 
-def _vet(addresses: Sequence[str], host: str, port: int, private: Sequence[Place]) -> None:
-    """Raises _NotPublic unless all of the host's addresses may be connected to at this port."""
+def _vet(addresses: Sequence[str], host: str, port: int, private: Sequence[Place]) -> bool:
+    """Whether all of the host's addresses are reached by permission alone; raises _NotPublic where one may not be."""
+    by_permission = True
     for address in map(ip_address, addresses):
-        if permitted(address, host, port, private):
+        if is_public(address) and port in PORTS.values():
+            by_permission = False
+        elif permitted(address, host, port, private):
             continue
-        if not is_public(address):
-            raise _NotPublic(errno.EACCES, "It leads to an address that is not public.")
-        if port not in PORTS.values():
+        elif is_public(address):
             raise _NotPublic(errno.EACCES, "Only the ports 80 and 443 are reached.")
+        else:
+            raise _NotPublic(errno.EACCES, "It leads to an address that is not public.")
     if not addresses:
         raise OSError(errno.EADDRNOTAVAIL, "no address")
+    return by_permission
 
 
 class _Way(AbstractResolver):

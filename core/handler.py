@@ -10,6 +10,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
-from core import bridge, problems
+from core import bridge, measures, problems, tracing
 from core.errors import DomainError, Invalid, TooLarge
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 BODY_SECONDS = 30
+MAY_BRING_IMAGES = re.compile(r"/(chat|chat/stream|chat/completions|ag-ui/[^/]+)/?$")
 
 
 class Gone(Exception):
@@ -43,8 +45,8 @@ class Later(HttpResponse):
         super().__init__(content_type="application/json")
         self.work = work
 
-    async def complete(self) -> None:
-        """Wait for the answer and become it; what is raised becomes its problem."""
+    async def complete(self, path: str) -> None:
+        """Wait for the answer and become it; what is raised becomes its problem, in the shape of this path."""
         try:
             status, body = await self.work()
         except Exception as error:
@@ -52,8 +54,8 @@ class Later(HttpResponse):
             if told is None:
                 log.exception("a request broke")
                 told = problems.fault()
-            status, body = told.status, problems.problem(told, self.get("X-Request-Id", ""))
-            self["Content-Type"] = problems.CONTENT_TYPE
+            status = told.status
+            self["Content-Type"], body = problems.shaped(told, self.get("X-Request-Id", ""), path)
             for name, value in told.headers.items():
                 self[name] = value
         self.status_code = status
@@ -70,20 +72,35 @@ class Handler(ASGIHandler):
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        with tracing.of_request(scope) as span:
+            await self._answer(scope, receive, send, span)
+
+    async def _answer(self, scope: Message, receive: Receive, send: Send, span: tracing.Span) -> None:
+        """Read the request, let Django answer it, and send that."""
+        counted = measures.Request(scope["method"])
         try:
             body = await read_body(scope, receive)
         except Gone:
             return
         except DomainError as error:
-            await self.deliver(problems.respond_to(error, None), receive, send)
+            told = problems.respond_to(error, None, path=scope["path"])
+            await self.deliver(told, scope, receive, send, counted)
             return
         set_script_prefix(get_script_prefix(scope))
         request, refusal = self.create_request(scope, io.BytesIO(body))
         if request is None:
-            await self.deliver(problems.respond_to(Invalid("The path is not UTF-8."), None), receive, send)
+            told = problems.respond_to(Invalid("The path is not UTF-8."), None)
+            await self.deliver(told, scope, receive, send, counted)
             return
         request.META["CONTENT_LENGTH"] = str(len(body))
-        await self.deliver(await bridge.in_thread(self.respond, request, scope), receive, send)
+        response = await bridge.in_thread(self.respond, request, scope)
+        counted.find(request)
+        span.rename(f"{counted.method} {counted.route}")
+        span.note({"http.route": counted.route})
+        await self.deliver(response, scope, receive, send, counted)
+        span.note({"http.response.status_code": response.status_code})
+        if response.status_code >= 500:
+            span.fail(str(response.status_code))
 
     def respond(self, request: ASGIRequest, scope: Message) -> HttpResponseBase:
         """Middleware and view, in this thread."""
@@ -92,11 +109,14 @@ class Handler(ASGIHandler):
         response._handler_class = self.__class__  # type: ignore[attr-defined]  # as Django's own handler does
         return response
 
-    async def deliver(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
+    async def deliver(
+        self, response: HttpResponseBase, scope: Message, receive: Receive, send: Send, counted: measures.Request
+    ) -> None:
         """Send the response; what must be awaited is given up when the client leaves."""
         try:
             if isinstance(response, Later):
-                await while_connected(response.complete(), receive)
+                await while_connected(response.complete(scope["path"]), receive)
+            counted.answered(response.status_code)
             if isinstance(response, StreamingHttpResponse) and response.is_async:
                 await while_connected(self.send_response(response, send), receive)
             elif isinstance(response, StreamingHttpResponse):
@@ -128,9 +148,7 @@ async def while_connected(work: Awaitable[None], receive: Receive) -> None:
 async def read_body(scope: Message, receive: Receive) -> bytes:
     """The request's body; raises TooLarge over the cap, Invalid where it takes too long, Gone where it never ends."""
     # Large bodies only where a message may bring images, and from who at least claims to be somebody.
-    images = scope["path"].rstrip("/").endswith("/chat") and any(
-        name == b"authorization" for name, _ in scope["headers"]
-    )
+    images = MAY_BRING_IMAGES.search(scope["path"]) and any(name == b"authorization" for name, _ in scope["headers"])
     limit = settings.BODY_LIMIT_IMAGES if images else settings.BODY_LIMIT
     too_large = TooLarge(f"A body may have {limit} bytes at most.")
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")

@@ -22,3 +22,8 @@ def derived(of: UUID, *others: UUID) -> UUID:
 def first_since(moment: datetime.datetime) -> UUID:
     """The lowest id that a row made since then can have: ids begin with their time, which spares an index on it."""
     return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def made_at(made: UUID) -> int:
+    """When an id of ours was made, in whole seconds since 1970."""
+    return (made.int >> 80) // 1000

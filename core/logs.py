@@ -21,8 +21,9 @@ _SECRET_WORD = (
 )
 _secret_name = re.compile(rf"{_SECRET_WORD}|^(?:token|access|refresh|ticket)$", re.IGNORECASE)
 _IN_TEXT = re.compile(  # every part begins with fixed characters or is bounded, so that no text makes it slow
-    # our own keys and the common ones of providers; a JSON web token
-    r"(?P<key>\b(?:[sp]k_(?:live|test)_|at_cs_|sk-|gsk_|xox[abp]-|ghp_|AKIA)[A-Za-z0-9_-]{8,})"
+    # our own keys and invitations, signing secrets, and the common keys of providers; a JSON web token
+    r"(?P<key>\b(?:(?:[sp]k_(?:live|test)_|at_cs_|iv_cs_|sk-|gsk_|xox[abp]-|ghp_|AKIA)[A-Za-z0-9_-]{8,}"
+    r"|whsec_[A-Za-z0-9+/=]{8,}))"
     r"|(?P<jwt>\beyJ[\w-]{5,300}\.[\w-]{5,4000}\.[\w-]*)"
     r"|(?P<scheme>\b(?:Bearer|Basic))\s+[\w.~+/=-]{6,}"
     # a user's password in a URL
@@ -53,6 +54,11 @@ def bind(**fields: str) -> None:
     held = _context.get()
     if held is not None:
         held.update(fields)
+
+
+def fields() -> dict[str, str]:
+    """The fields of the lines that are logged here."""
+    return dict(_context.get() or {})
 
 
 def is_secret_name(name: str) -> bool:
@@ -132,6 +138,7 @@ _LOGGERS = {
     "celery.worker.strategy": "WARNING",  # a line when a doorbell is heard and a line when it was answered
     "celery.app.trace": "WARNING",
     "httpx": "WARNING",
+    "axes": "ERROR",  # the audit log has what it says
 }
 
 

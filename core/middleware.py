@@ -1,4 +1,4 @@
-"""The outermost layer: a request's id, its log line, refusal of what no view should see, and errors."""
+"""The outermost middleware: a request's id, its log line, refusal of what no view should see, and errors."""
 
 import logging
 import re
@@ -10,12 +10,13 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
 
-from core import ids, ledger, logs, problems
+from core import ids, ledger, logs, problems, tracing
 from core.errors import DomainError, Invalid, NotFound
 from core.problems import Problem
 
 log = logging.getLogger("access")
 
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 API = ("/v1", "/api", "/chat")
 VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
@@ -30,6 +31,9 @@ _ENCODED = Problem(
     "A body is read as it is, not compressed.",
     headers={"Accept-Encoding": "identity"},
 )
+
+
+_NOT_UTF8 = Problem(415, "unsupported_media_type", "Unsupported Media Type", "A form is read as UTF-8.")
 
 
 class RequestContext:
@@ -48,7 +52,8 @@ class RequestContext:
         request.request_id = request_id  # type: ignore[attr-defined]
         request.response_headers = {}  # type: ignore[attr-defined]
         came_from = ledger.came_from(ip=request.META.get("REMOTE_ADDR") or "", request_id=request_id)
-        with logs.context(request_id=request_id), came_from:
+        trace_id = tracing.current().trace_id
+        with logs.context(request_id=request_id, **({"trace_id": trace_id} if trace_id else {})), came_from:
             response = _refusal(request) or self.get_response(request)
             _finish(request, response)
             log.log(
@@ -63,7 +68,7 @@ class RequestContext:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The problem for what a view outside DRF raised; the admin keeps Django's own pages."""
-        if request.path.startswith(problems.HTML) and not isinstance(exception, DomainError):
+        if problems.is_admin(request.path) and not isinstance(exception, DomainError):
             return None
         return problems.respond_to(exception, request)
 
@@ -78,6 +83,8 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
         return _not_allowed(request)
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         return problems.respond(_ENCODED, request)
+    if request.content_type in FORMS and (request.content_params or {}).get("charset", "utf-8").lower() != "utf-8":
+        return problems.respond(_NOT_UTF8, request)
     return None
 
 

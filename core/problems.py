@@ -2,8 +2,9 @@
 
 import json
 import logging
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import islice
@@ -11,6 +12,8 @@ from typing import Any
 
 from django import db, http
 from django.core import exceptions
+from django.http.multipartparser import MultiPartParserError
+from django.template.loader import render_to_string
 from django.views import defaults
 from django.views.csrf import csrf_failure as html_csrf_failure
 from redis.exceptions import RedisError
@@ -25,7 +28,9 @@ CONTENT_TYPE = "application/problem+json"
 TYPE = "urn:countersign:problem:"
 MOST_ERRORS = 50  # told of one request
 LONGEST_TEXT = 500  # characters of one message
-HTML = "/admin/"  # the one place whose readers are people in a browser
+ADMIN = "/admin"  # which has Django's own pages for errors
+PAGES = re.compile(rf"/?$|{ADMIN}(/|$)|/(c|memory|approvals|console|account)(/|$)")
+"""Where readers are people in a browser: they get a page where programs get a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,13 @@ class Problem:
     errors: list[FieldError] = field(default_factory=list)
     extra: Mapping[str, object] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Shape = Callable[[Problem, str], tuple[str, dict[str, Any]]]
+"""How a dialect tells an error: the problem and the request's id in, media type and body out."""
+
+SHAPES: dict[str, Shape] = {}
+"""The shapes of dialects that have their own, by the beginning of their paths; elsewhere it is RFC 9457's."""
 
 
 def of(error: BaseException) -> Problem | None:
@@ -86,15 +98,31 @@ def problem(error: DomainError | Problem, request_id: str) -> dict[str, Any]:
     }
 
 
-def respond(told: Problem, request: http.HttpRequest | None) -> http.HttpResponse:
-    """The response that carries a problem."""
+def shaped(told: Problem, request_id: str, path: str) -> tuple[str, dict[str, Any]]:
+    """Media type and body of a problem, as clients of this path read errors."""
+    for beginning, shape in SHAPES.items():
+        if path.startswith(beginning) and path[len(beginning) : len(beginning) + 1] in ("", "/"):
+            return shape(told, request_id)
+    return CONTENT_TYPE, problem(told, request_id)
+
+
+def is_admin(path: str) -> bool:
+    """Whether this is a path of the admin."""
+    return path == ADMIN or path.startswith(f"{ADMIN}/")
+
+
+def respond(told: Problem, request: http.HttpRequest | None, *, path: str = "") -> http.HttpResponse:
+    """The response that carries a problem; the path is the request's, where there is none yet."""
     request_id = getattr(request, "request_id", "") or str(ids.new())
-    body = json.dumps(problem(told, request_id), default=str)
+    if request is not None and _is_read_as_a_page(request):
+        page = render_to_string("error.html", {"told": told, "request_id": request_id})
+        return http.HttpResponse(page, status=told.status, headers={**told.headers, "X-Request-Id": request_id})
+    media, body = shaped(told, request_id, request.path if request is not None else path)
     headers = {**told.headers, "X-Request-Id": request_id}
-    return http.HttpResponse(body, status=told.status, content_type=CONTENT_TYPE, headers=headers)
+    return http.HttpResponse(json.dumps(body, default=str), status=told.status, content_type=media, headers=headers)
 
 
-def respond_to(error: Exception, request: http.HttpRequest | None) -> http.HttpResponse:
+def respond_to(error: Exception, request: http.HttpRequest | None, *, path: str = "") -> http.HttpResponse:
     """The response to any exception; a fault of ours is logged with its traceback."""
     told = of(error)
     if told is None:
@@ -103,7 +131,7 @@ def respond_to(error: Exception, request: http.HttpRequest | None) -> http.HttpR
     elif told.status >= HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, db.DataError | db.IntegrityError):
         said = str(error).partition("\n")[0]  # of PostgreSQL's further lines some repeat the row
         log.warning("the request was refused: %s", said, extra={"code": told.code})
-    return respond(told, request)
+    return respond(told, request, path=path)
 
 
 def handler(error: Exception, context: Mapping[str, Any]) -> http.HttpResponse:
@@ -128,21 +156,21 @@ def flatten(detail: Any, path: str = "") -> Iterator[FieldError]:
 
 def bad_request(request: http.HttpRequest, exception: Exception) -> http.HttpResponse:
     """`handler400`: what Django refuses before a view, such as a wrong Host."""
-    if request.path.startswith(HTML):
+    if is_admin(request.path):
         return defaults.bad_request(request, exception)
     return respond_to(exception, request)
 
 
 def permission_denied(request: http.HttpRequest, exception: Exception) -> http.HttpResponse:
     """`handler403`."""
-    if request.path.startswith(HTML):
+    if is_admin(request.path):
         return defaults.permission_denied(request, exception)
     return respond_to(exception, request)
 
 
 def page_not_found(request: http.HttpRequest, exception: Exception) -> http.HttpResponse:
     """`handler404`."""
-    if request.path.startswith(HTML):
+    if is_admin(request.path):
         return defaults.page_not_found(request, exception)
     return respond_to(exception, request)
 
@@ -151,16 +179,20 @@ def server_error(request: http.HttpRequest) -> http.HttpResponse:
     """`handler500`: also for a database that is away while a middleware asks for it."""
     error = sys.exception()
     told = of(error) if error else None
-    if told is None and request.path.startswith(HTML):
+    if told is None and is_admin(request.path):
         return defaults.server_error(request)
     return respond(told or fault(), request)
 
 
 def csrf_failure(request: http.HttpRequest, reason: str = "") -> http.HttpResponse:
     """`CSRF_FAILURE_VIEW`: people get Django's page, programs a problem."""
-    if request.path.startswith(HTML):
+    if is_admin(request.path):
         return html_csrf_failure(request, reason)
     return respond(Problem(403, "csrf_failed", _phrase(403), "The CSRF token is missing or wrong."), request)
+
+
+def _is_read_as_a_page(request: http.HttpRequest) -> bool:
+    return bool(PAGES.match(request.path)) and "text/html" in request.headers.get("Accept", "")
 
 
 def _of_framework(error: drf.APIException) -> Problem:
@@ -192,6 +224,7 @@ _CODES = {
 }
 _DATABASE_AWAY = "The database does not answer; nothing was lost, try again."
 # In order: a subclass stands before its base. The texts repeat nothing that the client sent.
+_CHANGED_MEANWHILE = "Something that this needs was changed or deleted meanwhile."
 _KNOWN: list[tuple[tuple[type[Exception], ...], int, str, str]] = [
     ((http.Http404,), 404, "not_found", "There is nothing here."),
     ((exceptions.PermissionDenied,), 403, "forbidden", "You may not do this."),
@@ -203,10 +236,15 @@ _KNOWN: list[tuple[tuple[type[Exception], ...], int, str, str]] = [
         "The body has too many parts.",
     ),
     ((exceptions.SuspiciousOperation,), 400, "invalid", "The request cannot be understood."),
-    ((exceptions.BadRequest, http.BadHeaderError), 400, "invalid", "The request cannot be understood."),
+    (
+        (exceptions.BadRequest, http.BadHeaderError, MultiPartParserError),
+        400,
+        "invalid",
+        "The request cannot be understood.",
+    ),
     ((http.UnreadablePostError,), 400, "invalid", "The body could not be read to its end."),
     ((db.OperationalError, db.InterfaceError), 503, "database_unavailable", _DATABASE_AWAY),
-    ((db.IntegrityError,), 409, "changed_meanwhile", "Something that this needs was changed or deleted meanwhile."),
+    ((db.IntegrityError, exceptions.ObjectDoesNotExist), 409, "changed_meanwhile", _CHANGED_MEANWHILE),
     ((db.DataError,), 400, "invalid", "A value does not fit into the database."),
     ((RedisError,), 503, "unavailable", "A part of the service does not answer; try again."),
 ]

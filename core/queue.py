@@ -8,11 +8,10 @@ import logging
 from collections.abc import Callable
 
 from celery import current_app
-from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from core import valkey
+from core import commits, valkey
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ def doorbell(name: str) -> Callable[[object], None]:
     _names.add(name)
 
     def ring_on_commit(row_id: object) -> None:
-        transaction.on_commit(lambda: ring(name, row_id), robust=True)
+        commits.after(ring, name, row_id)
 
     return ring_on_commit
 

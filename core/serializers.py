@@ -84,6 +84,17 @@ class StrictSerializer(_Strict):
             raise ValidationError(errors)
 
 
+class LenientSerializer(StrictSerializer):
+    """Of a JSON body whose clients send extras: they are passed over; what is known keeps its type."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """The validated fields; raises ValidationError."""
+        if isinstance(data, Mapping):
+            known = self.fields
+            data = {name: value for name, value in data.items() if name in known and not known[name].read_only}
+        return super().to_internal_value(data)
+
+
 class QuerySerializer(_Strict):
     """Of a query string: each parameter once, and none that is unknown; without fields it takes none at all."""
 
@@ -105,6 +116,18 @@ class QuerySerializer(_Strict):
         wrong = [name for name in whole & data.keys() if not _WHOLE.fullmatch(data[name])]
         if wrong:
             raise ValidationError({name: [ErrorDetail("This must be a whole number.", "wrong_type")] for name in wrong})
+
+
+class LenientQuery(QuerySerializer):
+    """Of a query string whose clients send extras: they are passed over."""
+
+    @classmethod
+    def read(cls, query: QueryDict) -> dict[str, Any]:
+        """The validated parameters; raises ValidationError that names what does not fit."""
+        known = query.copy()
+        for name in known.keys() - cls().fields.keys():
+            del known[name]
+        return super().read(known)
 
 
 def _mismatch(field: serializers.Field[Any, Any, Any, Any], value: Any) -> Any:
