@@ -1,8 +1,13 @@
-"""Who is asking: the bearer token of a request or a WebSocket, an API key or a JSON web token, as an Actor."""
+"""Who is asking: the bearer token of a request or a WebSocket, an API key or a JSON web token, as an Actor.
+
+A browser's session is looked at in `signedin`.
+"""
 
 import hashlib
 import json
 import secrets
+import time
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
@@ -14,19 +19,13 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import Actor, KeyKind
-from accounts.services import callers, keys, login
-from core import logs, valkey
-from core.errors import Forbidden, Unauthorized
+from accounts.services import callers, client_tokens, keys, login, mfa, sessions
+from core import logs, sealed, valkey
+from core.errors import Invalid, Unauthorized
 
 TICKET_SECONDS = 30
+CLIENT_TOKEN = "X-Client-Token"
 KEY_IN_URL = '299 countersign "The key in this URL is in logs now: rotate it"'
-
-
-class OriginRefused(Forbidden):
-    """A publishable key outside the origins that it names."""
-
-    code = "origin_not_allowed"
-    default_detail = "This key is not for this origin."
 
 
 class InvalidToken(Unauthorized):
@@ -53,7 +52,9 @@ class _BearerAuthentication(BaseAuthentication):
         text = bearer(request._request)
         if text is None or bool(keys.LOOKS_LIKE_A_KEY.match(text)) != self.takes_keys:
             return None
-        actor = authenticate_token(text, origin=request.headers.get("Origin"))
+        actor = authenticate_token(
+            text, origin=request.headers.get("Origin"), client_token=request.headers.get(CLIENT_TOKEN)
+        )
         bind(actor)
         return actor, text
 
@@ -88,14 +89,20 @@ def bearer(request: HttpRequest) -> str | None:
     return text
 
 
-def authenticate_token(text: str, *, origin: str | None = None) -> Actor:
-    """The caller that a key or a JSON web token stands for; raises Unauthorized or OriginRefused."""
+def authenticate_token(text: str, *, origin: str | None = None, client_token: str | None = None) -> Actor:
+    """The caller that a key or a JSON web token stands for; raises Unauthorized, OriginRefused or Invalid.
+
+    With a client token, which goes with publishable keys alone, they speak for the visitor whom it names.
+    """
     if not keys.LOOKS_LIKE_A_KEY.match(text):
         return _of_jwt(text)
     actor = keys.verify(text)
     key = actor.key
-    if key and key.kind == KeyKind.PUBLISHABLE and (origin or "").lower() not in key.origins:
-        raise OriginRefused
+    if key and key.kind == KeyKind.PUBLISHABLE:
+        keys.admit_origin(key, origin)
+        return replace(actor, visitor=client_tokens.visitor(client_token, key)) if client_token is not None else actor
+    if client_token is not None:
+        raise Invalid.field(CLIENT_TOKEN, "A client token goes with a publishable key alone.")
     return actor
 
 
@@ -105,31 +112,68 @@ def bind(actor: Actor) -> None:
     logs.bind(**fields, **({"key": actor.key.public_id} if actor.key else {}))
 
 
-def issue_ticket(actor: Actor) -> str:
-    """A text that opens one WebSocket within 30 seconds, for where a header cannot be sent. Valkey keeps it."""
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Whom a ticket stands for, and what it ends with: their key, or the token or the session that it was got with."""
+
+    user_id: str
+    workspace_id: str
+    key_id: str
+    stamp: str
+    token_ends: int
+    sealed_session: str
+
+    def holder(self) -> Actor:
+        """The caller as they are now; raises InvalidToken once what the ticket was got with has ended."""
+        if self.key_id:
+            actor = keys.still_good(self.key_id)
+        else:
+            actor = callers.by_member(UUID(self.user_id), UUID(self.workspace_id))
+        if actor is None or not (self.key_id or self._holds(actor)):
+            raise InvalidToken
+        return actor
+
+    def _holds(self, actor: Actor) -> bool:
+        if self.stamp != login.stamp(actor.user) or 0 < self.token_ends <= time.time():
+            return False
+        if self.sealed_session:
+            return sessions.holds(sealed.unseal(self.sealed_session), actor)
+        return not mfa.withheld(actor)
+
+
+def issue_ticket(actor: Actor, *, token: str = "", session_key: str = "") -> str:
+    """A text that opens one WebSocket within 30 seconds, for where a header cannot be sent. Valkey keeps it.
+
+    The socket ends with the JSON web token or the session that the caller came with.
+    """
     ticket = f"wst_{secrets.token_urlsafe(32)}"
-    claims = [str(actor.user.pk), str(actor.workspace.pk), actor.key.public_id if actor.key else None]
+    claims = Ticket(
+        user_id=str(actor.user.pk),
+        workspace_id=str(actor.workspace.pk),
+        key_id=actor.key.public_id if actor.key else "",
+        stamp=login.stamp(actor.user),
+        token_ends=int(AccessToken(token)["exp"]) if token and not actor.key else 0,  # type: ignore[arg-type]
+        sealed_session=sealed.seal(session_key) if session_key else "",
+    )
     with valkey.needed():
-        valkey.quick().set(_ticket_name(ticket), json.dumps(claims), ex=TICKET_SECONDS)
+        valkey.quick().set(_ticket_name(ticket), json.dumps(asdict(claims)), ex=TICKET_SECONDS)
     return ticket
 
 
-def redeem_ticket(ticket: str) -> Actor:
-    """The caller a ticket was issued to, once; raises InvalidToken."""
+def redeem_ticket(ticket: str) -> Ticket:
+    """What a ticket was issued for, once; raises InvalidToken."""
     with valkey.needed():
         raw = valkey.quick().getdel(_ticket_name(ticket))
     if raw is None:
         raise InvalidToken
-    user_id, workspace_id, key_id = json.loads(raw)
-    actor = keys.still_good(key_id) if key_id else callers.by_member(UUID(user_id), UUID(workspace_id))
-    if actor is None:
-        raise InvalidToken
-    return actor
+    found = Ticket(**json.loads(raw))
+    found.holder()
+    return found
 
 
 def _ticket_name(ticket: str) -> str:
     # By its digest: who reads Valkey's memory or its log finds no ticket to use.
-    return f"ticket:{hashlib.sha256(ticket.encode(errors='replace')).hexdigest()}"
+    return f"socket-ticket:{hashlib.sha256(ticket.encode(errors='replace')).hexdigest()}"
 
 
 def _of_jwt(text: str) -> Actor:
@@ -141,4 +185,6 @@ def _of_jwt(text: str) -> Actor:
         raise InvalidToken from None
     if actor is None or stamp != login.stamp(actor.user):
         raise InvalidToken
+    if mfa.withheld(actor):
+        raise mfa.MfaSetupRequired
     return actor

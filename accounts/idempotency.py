@@ -22,7 +22,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Actor, IdempotentRequest
+from accounts.models import Actor, IdempotentRequest, KeyKind
 from core import digest as digests
 from core.errors import Conflict, Invalid
 
@@ -126,12 +126,22 @@ def prune(limit: int = 1000) -> int:
 
 
 def digest_of(request: Request) -> bytes:
-    """What makes two requests the same: method, path, query and body."""
-    return digests.sha256([request.method, request.path.rstrip("/"), request.META["QUERY_STRING"], request.data])
+    """What makes two requests the same: method, path, query and body, and the session where a header names it."""
+    asked = [request.method, request.path.rstrip("/"), request.META["QUERY_STRING"], request.data]
+    session = request.headers.get("X-Session-Id")
+    return digests.sha256(asked if session is None else [*asked, session])
 
 
 def endpoint_of(request: Request) -> str:
-    """The endpoint that a key belongs to: a method and a route, with ids still open."""
+    """The endpoint that a key belongs to: a method and a route, with ids still open.
+
+    A publishable key is everybody's who sees its page: there it is this path, for this visitor or address, so that
+    nobody is given what another began.
+    """
+    actor: Any = request.user
+    if actor.key is not None and actor.key.kind == KeyKind.PUBLISHABLE:
+        who = digests.sha256([actor.visitor or request.META.get("REMOTE_ADDR")]).hex()
+        return f"{request.method} {request.path.rstrip('/')} {actor.key.line} {who}"
     match = request._request.resolver_match
     return f"{request.method} {(match.route if match else request.path).rstrip('/?$')}"
 

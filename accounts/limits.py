@@ -21,7 +21,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from accounts.models import Actor
+from accounts.models import Actor, KeyKind
 from core import valkey
 from core.errors import RateLimited, Unavailable
 
@@ -108,6 +108,12 @@ def hit(bucket: str, *, limit: int, who: str, fail_closed: bool, window_ms: int 
     return Verdict(True, limit, limit, 0)
 
 
+def forget(bucket: str, *, who: str) -> None:
+    """Count from none again; raises Unavailable without Valkey."""
+    with valkey.needed():
+        valkey.quick().delete(f"limit:{bucket}:{who}")
+
+
 def guard(bucket: str, *, limit: int, who: str, fail_closed: bool, request: HttpRequest) -> None:
     """Count one request and let its response tell; raises RateLimited where the limit is reached."""
     verdict = hit(bucket, limit=limit, who=who, fail_closed=fail_closed)
@@ -118,11 +124,23 @@ def guard(bucket: str, *, limit: int, who: str, fail_closed: bool, request: Http
         raise RateLimited(f"Try again in {verdict.reset} seconds.", headers=verdict.headers)
 
 
+def count_page(request: HttpRequest, actor: Actor, *, changes: str = "write", fail_closed: bool = False) -> None:
+    """Count one request of a person's page, as `read` or as what `changes` names.
+
+    Raises RateLimited, and without Valkey Unavailable for a change that must be counted (`fail_closed`).
+    """
+    safe = request.method in SAFE_METHODS
+    bucket = "read" if safe else changes
+    who = name_of(actor)
+    guard(bucket, limit=settings.LIMITS[bucket], who=who, fail_closed=fail_closed and not safe, request=request)
+
+
 class Limit(BaseThrottle):
     """DRF's throttle: the view's `limit_bucket`, or `read` and `write` by method, for each key and person."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
         """True, or raises RateLimited; a view with `limit_fail_closed` raises Unavailable without Valkey."""
+        _count_visitor(request)
         bucket = getattr(view, "limit_bucket", None) or ("read" if request.method in SAFE_METHODS else "write")
         guard(
             bucket,
@@ -132,6 +150,15 @@ class Limit(BaseThrottle):
             request=request._request,
         )
         return True
+
+
+def _count_visitor(request: Request) -> None:
+    """Count for the address too where the key is a page's, which everybody has; raises RateLimited."""
+    key = getattr(request.user, "key", None)
+    if key is None or key.kind != KeyKind.PUBLISHABLE:
+        return
+    who = f"{key.line}:{address(request._request)}"
+    guard("page", limit=settings.LIMITS["page"], who=who, fail_closed=False, request=request._request)
 
 
 def name_of(actor: Actor) -> str:

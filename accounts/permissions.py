@@ -6,6 +6,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from accounts.models import Actor, KeyKind, Role
+from accounts.services import keys
 from core.errors import Forbidden, Unauthorized
 
 
@@ -46,13 +47,16 @@ def own_key(actor: Actor) -> None:
         raise KeyOfAnother
 
 
-def admit(actor: Actor, scope: str | None, *, publishable_ok: bool = False) -> None:
-    """Let pass whoever's key goes so far, through whichever door; raises a kind of Forbidden."""
+def admit(actor: Actor, scope: str | None, *, own_scope: str | None = None, publishable_ok: bool = False) -> None:
+    """Let pass whoever's key goes so far, through whichever door; raises a kind of Forbidden.
+
+    `own_scope` is that of the one agent or team that the door leads to, such as `agent:<id>`.
+    """
     if actor.key is None:
         return
     if actor.key.kind == KeyKind.PUBLISHABLE and not publishable_ok:
         raise SecretKeyNeeded
-    if actor.key.scopes and scope not in actor.key.scopes:
+    if actor.key.scopes and not {scope, own_scope} & set(actor.key.scopes):
         raise ScopeMissing
 
 
@@ -60,7 +64,8 @@ class HasWorkspace(BasePermission):
     """Admits callers who belong to a workspace, as far as their key goes.
 
     A view says `publishable_ok = True` where pages may call it, and `scope = "chat"` for what a restricted key
-    needs; a key with scopes opens nothing where a view names none.
+    needs; a key with scopes opens nothing where a view names none. One that a key of a single agent or team opens too
+    says which by `own_scope`.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -68,8 +73,24 @@ class HasWorkspace(BasePermission):
         actor = request.user
         if not isinstance(actor, Actor):
             raise Unauthorized
-        admit(actor, getattr(view, "scope", None), publishable_ok=getattr(view, "publishable_ok", False))
+        admit(
+            actor,
+            getattr(view, "scope", None),
+            own_scope=getattr(view, "own_scope", None),
+            publishable_ok=getattr(view, "publishable_ok", False),
+        )
         return True
+
+
+class FromPages(HasWorkspace):
+    """As HasWorkspace, for views that pages call: a secret key is let in from no page but those that it names."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """True, or raises Unauthorized or a kind of Forbidden."""
+        actor: Any = request.user
+        if isinstance(actor, Actor) and actor.key is not None:
+            keys.admit_origin(actor.key, request.headers.get("Origin"))
+        return super().has_permission(request, view)
 
 
 class HasRole(HasWorkspace):

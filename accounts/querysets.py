@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 if TYPE_CHECKING:
-    from accounts.models import Actor, ApiKey, Budget, Group, Membership, UsageEntry, Workspace
+    from accounts.models import Actor, ApiKey, Budget, Group, Invitation, Membership, UsageEntry, Workspace
 
 
 class WorkspaceQuerySet(models.QuerySet["Workspace"]):
@@ -41,6 +41,18 @@ class GroupQuerySet(models.QuerySet["Group"]):
     def visible_to(self, actor: Actor) -> GroupQuerySet:
         """The groups of the caller's workspace."""
         return self.filter(workspace=actor.workspace)
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    """Invitations."""
+
+    def visible_to(self, actor: Actor) -> InvitationQuerySet:
+        """The invitations to the caller's workspace."""
+        return self.filter(workspace=actor.workspace)
+
+    def open(self) -> InvitationQuerySet:
+        """Those that were neither accepted nor revoked; their time may be over."""
+        return self.filter(accepted_at=None, revoked_at=None)
 
 
 class BudgetQuerySet(models.QuerySet["Budget"]):

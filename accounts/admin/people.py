@@ -17,7 +17,7 @@ from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin, badge, on_page
 from accounts.admin.forms import ScopedForm
 from accounts.models import Membership, Role, User, Workspace
-from accounts.services import members, people, workspaces
+from accounts.services import members, mfa, people, workspaces
 from core import ledger
 from core.errors import DomainError
 
@@ -59,11 +59,14 @@ class WorkspaceAdmin(ScopedAdmin):
     ordering = ("name",)
     fields = (
         "name", "slug", "tier", "running", "default_model", "allow_fallback", "fallback_models", "break_glass",
-        "created_at",
+        "require_mfa", "conversation_days", "created_at",
     )  # fmt: skip
     lines = ("fallback_models",)
     # What the log is told of.
-    told = ("name", "slug", "tier", "default_model", "allow_fallback", "fallback_models", "break_glass")
+    told = (
+        "name", "slug", "tier", "default_model", "allow_fallback", "fallback_models", "break_glass", "require_mfa",
+        "conversation_days",
+    )  # fmt: skip
     actions_detail = ("freeze", "unfreeze")
 
     def workspace_of(self, row: Any) -> Any:
@@ -174,10 +177,11 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
     fieldsets = None
     autocomplete_fields = ("same_person_as",)
     fields: ClassVar[Any] = (
-        "email", "name", "is_active", "is_staff", "is_superuser", "same_person_as", "password_page", "last_login",
-        "created_at",
+        "email", "name", "is_active", "is_staff", "is_superuser", "same_person_as", "password_page", "two_factor",
+        "last_login", "created_at",
     )  # fmt: skip
-    readonly_fields = ("password_page", "last_login", "created_at")
+    readonly_fields = ("password_page", "two_factor", "last_login", "created_at")
+    actions_detail = ("remove_two_factor",)
     add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
 
     def within(self, rows: models.QuerySet[Any], workspaces: list[Any]) -> models.QuerySet[Any]:
@@ -225,6 +229,30 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
     def password_page(self, user: User) -> str:
         """The way to the page that sets a new one."""
         return format_html('<a class="text-link" href="{}">Set a new password</a>', "../password/")
+
+    @admin.display(description="Two-factor")
+    def two_factor(self, user: User) -> str:
+        """What the person shows at sign-in besides a password."""
+        return ", ".join(mfa.factors(user)) or "Not set up"
+
+    def acts_on(self, row: Any) -> bool:
+        """Whether there is a second factor to remove."""
+        return bool(mfa.factors(row))
+
+    @on_page("Remove two-factor", "no_encryption", danger=True)
+    def remove_two_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then take the second factors from a person who lost theirs."""
+        user = self.one(request, object_id)
+        if request.method != "POST":
+            text = f"{user.email} signs in with the password alone until they set it up anew. They are told by e-mail."
+            return self.ask(request, user, "Remove two-factor", text=text, button="Remove two-factor")
+        try:
+            mfa.remove(user, by=scope.user(request))
+        except DomainError as error:
+            self.message_user(request, error.detail, messages.ERROR)
+        else:
+            self.message_user(request, "Done.", messages.SUCCESS)
+        return HttpResponseRedirect(self.page_of(user.pk))
 
 
 class MembershipForm(ScopedForm):

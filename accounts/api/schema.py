@@ -27,3 +27,18 @@ class JwtScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call
         """The security scheme."""
         told = "The `access` token of `POST /v1/auth/login`."
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": told}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The session of our own pages, of which clients of the API are told nothing."""
+
+    target_class = "accounts.signedin.SessionAuthentication"
+    name: list[str] = []
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
+        """None: nobody is asked for it."""
+        return []
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
+        """No security schemes."""
+        return []

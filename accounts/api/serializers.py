@@ -12,6 +12,13 @@ class LoginSerializer(StrictSerializer):
     email = serializers.CharField(max_length=254)
     password = serializers.CharField(max_length=1000, trim_whitespace=False)
     workspace = serializers.CharField(max_length=60, required=False, default="", allow_blank=True)
+    code = serializers.CharField(
+        max_length=20,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="Of an authenticator app, or a recovery code, where the account has two-factor sign-in.",
+    )
 
 
 class RefreshSerializer(StrictSerializer):

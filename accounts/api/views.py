@@ -1,21 +1,21 @@
 """Signing in, staying signed in, and tickets for WebSockets."""
 
-import hashlib
-
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import authentication, limits
+from accounts import authentication, limits, lockout
 from accounts.api.serializers import LoginSerializer, RefreshSerializer, TicketSerializer, TokensSerializer
-from accounts.models import Actor
 from accounts.services import login
 from core.schema import BODY, GUARDED, problems
 
-# One address may stand for a whole office, so it may try more often than one account can be tried.
-TRIES_OF_AN_ADDRESS = 3
+_REFUSALS = {
+    401: "`login_failed`: the address, the password or the code is wrong. `mfa_required`: send a `code` too.",
+    403: "`mfa_setup_required`: the workspace asks for a second factor. `passwords_off`: sign in at the provider.",
+    429: "`rate_limited`, or `sign_in_locked` after too many failures from one address.",
+}
 
 
 class LoginView(APIView):
@@ -29,19 +29,24 @@ class LoginView(APIView):
         request=LoginSerializer,
         responses={
             200: TokensSerializer,
-            **problems(400, *BODY, 429, 503, told={401: "`login_failed`: the address or the password is wrong."}),
+            **problems(400, *BODY, 403, 429, 503, told=_REFUSALS),
         },
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        """Exchange an e-mail address and a password for tokens."""
-        _guard(request, f"ip:{limits.address(request._request)}", settings.LIMITS["login"] * TRIES_OF_AN_ADDRESS)
+        """Exchange an e-mail address and a password, and a code where the account asks for one, for tokens."""
+        lockout.count_address(request._request)
         given = LoginSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         email = given.validated_data["email"]
-        account = hashlib.sha256(email.strip().lower().encode()).hexdigest()
-        _guard(request, f"account:{account}", settings.LIMITS["login"])
-        tokens = login.sign_in(email, given.validated_data["password"], workspace=given.validated_data["workspace"])
+        lockout.check(request._request, email)  # first: who is locked out uses up no try of the person's
+        lockout.count_account(request._request, email)
+        try:
+            tokens = login.sign_in(**given.validated_data)
+        except login.LoginFailed:
+            lockout.failed(request._request, email)
+            raise
+        lockout.passed(request._request, tokens.actor.user)
         return Response(_told(tokens))
 
 
@@ -62,7 +67,8 @@ class RefreshView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Exchange a refresh token for a new pair; it is used up."""
-        _guard(request, f"refresh:{limits.address(request._request)}", settings.LIMITS["login"] * 10)
+        who = f"refresh:{limits.address(request._request)}"
+        limits.guard("login", limit=settings.LIMITS["login"] * 10, who=who, fail_closed=True, request=request._request)
         given = RefreshSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         return Response(_told(login.renew(given.validated_data["refresh"])))
@@ -77,14 +83,11 @@ class TicketView(APIView):
     @extend_schema(request=None, responses={200: TicketSerializer, **problems(*GUARDED, 503)})
     def post(self, request: Request) -> Response:
         """A ticket that opens one WebSocket within 30 seconds, for clients that cannot send a header."""
-        actor = request.user
-        assert isinstance(actor, Actor)  # HasWorkspace saw to it
-        ticket = authentication.issue_ticket(actor)
+        actor, token = authentication.actor_of(request), str(request.auth or "")
+        by_session = not token  # `signedin` has none
+        session_key = request._request.session.session_key if by_session else ""
+        ticket = authentication.issue_ticket(actor, token=token, session_key=session_key or "")
         return Response({"ticket": ticket, "expires_in": authentication.TICKET_SECONDS})
-
-
-def _guard(request: Request, who: str, limit: int) -> None:
-    limits.guard("login", limit=limit, who=who, fail_closed=True, request=request._request)
 
 
 def _told(tokens: login.Tokens) -> dict[str, object]:

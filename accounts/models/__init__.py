@@ -1,5 +1,7 @@
 """Who there is, and what their use of models comes to."""
 
+from accounts.models.invitations import Invitation
+from accounts.models.letters import Letter
 from accounts.models.money import (
     Budget,
     BudgetHold,
@@ -33,8 +35,10 @@ __all__ = [
     "BudgetUse",
     "Group",
     "IdempotentRequest",
+    "Invitation",
     "KeyKind",
     "KeyMode",
+    "Letter",
     "Membership",
     "Role",
     "Tier",

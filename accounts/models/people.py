@@ -6,11 +6,13 @@ from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.indexes import GinIndex
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 
 from accounts.querysets import ApiKeyQuerySet, GroupQuerySet, MembershipQuerySet, WorkspaceQuerySet
-from core import ids
+from core import ids, ledger
 
 
 class Tier(models.TextChoices):
@@ -50,6 +52,18 @@ class Workspace(models.Model):
     frozen = models.BooleanField(default=False, help_text="The kill switch: while it is set, no action runs.")
     break_glass = models.BooleanField(
         default=False, help_text="An admin may decide alone in an emergency, with a reason; everybody is told."
+    )
+    require_mfa = models.BooleanField(
+        "require two-factor",
+        default=False,
+        help_text="Members without a second factor are led to set one up and can do nothing else.",
+    )
+    conversation_days = models.PositiveIntegerField(
+        "days that conversations are kept",
+        default=0,
+        db_default=0,
+        validators=[MaxValueValidator(36_500)],
+        help_text="After their last message they go, with what memory has of what was said in them. 0: never.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -94,6 +108,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         related_name="second_accounts",
         help_text="The person's first account, where this is a second one: they countersign nothing of each other.",
     )
+    # Tokens of before count no more.
+    signed_out_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -177,13 +193,25 @@ class ApiKey(models.Model):
     mode = models.CharField(max_length=10, choices=KeyMode, default=KeyMode.LIVE)
     public_id = models.CharField(max_length=24, unique=True)
     secret_hash = models.BinaryField(max_length=32)
-    scopes = models.JSONField(default=list, blank=True, help_text="Empty: all that its kind may do.")
-    origins = models.JSONField(default=list, blank=True, help_text="Origins a publishable key is used from.")
+    scopes = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Empty: all that its kind may do. Else one a line: chat, memory, approvals, audit, keys, admin; or, "
+        "for a scoped key, agent:<id> or team:<id>: chat, history and memories of that one, and nothing else.",
+    )
+    origins = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Of the pages it is used from: a publishable key names one at least, a secret key is taken from none "
+        "that it does not name where pages may call.",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     rotated_to = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="rotated_from"
     )
+    # Not a foreign key: what was begun with a line of keys stays its own, whichever of them are left.
+    first_id = models.UUIDField(null=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(
         User,
@@ -201,9 +229,15 @@ class ApiKey(models.Model):
     class Meta:
         verbose_name = "API key"
         verbose_name_plural = "API keys"
+        indexes = [GinIndex(fields=["origins"], name="keys_by_origin", opclasses=["jsonb_path_ops"])]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def line(self) -> UUID:
+        """The first of the keys of which each is the successor of the one before; this one, where it succeeds none."""
+        return self.first_id or self.id
 
     @property
     def maker(self) -> User | None:
@@ -241,12 +275,17 @@ class IdempotentRequest(models.Model):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who is asking: a person in one workspace with a role, and the key in their hand if they came with one."""
+    """Who is asking: a person in one workspace with a role, and the key in their hand if they came with one.
+
+    `visitor` is who speaks through a publishable key, by the id that the page's server knows them by, where a client
+    token of that server's vouches for it.
+    """
 
     user: User
     workspace: Workspace
     membership: Membership
     key: ApiKey | None = None
+    visitor: str = ""
 
     @property
     def role(self) -> Role:
@@ -262,6 +301,11 @@ class Actor:
     def pk(self) -> object:
         """The person's id, by which frameworks tell callers apart."""
         return self.user.pk
+
+    @property
+    def who(self) -> ledger.Who:
+        """The person as the log names them, with the key in their hand."""
+        return ledger.person(self.user.pk, label=str(self.user), key=self.key.public_id if self.key else "")
 
     def may(self, *roles: Role) -> bool:
         """Whether the person has one of these roles; an admin has them all."""

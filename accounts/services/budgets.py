@@ -179,9 +179,8 @@ def _plain(value: Any) -> Any:
 
 
 def _record(budget: Budget, by: Actor, **told: Any) -> None:
-    who = ledger.person(by.user.pk, label=str(by.user), key=by.key.public_id if by.key else "")
     entry = ledger.Entry(
-        type="budget.changed", workspace_id=budget.workspace_id, who=who, target=("budget", budget.pk), data=told
+        type="budget.changed", workspace_id=budget.workspace_id, who=by.who, target=("budget", budget.pk), data=told
     )
     ledger.record(entry)
 

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, TypeVar
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from django.db import connection
 from django.db.models import Model
 
 from accounts.models import Actor, ApiKey, Membership, User, Workspace
+from core import prepared
 
 M = TypeVar("M", bound=Model)
-_prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # of each driver's connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ def by_key(public_id: str, secret_hash: bytes | None = None) -> KeyHolder | None
 
     A right id with a wrong hash finds as little as a wrong id, and takes as long.
     """
-    row = _row("caller_by_key", _select_key(), (public_id, secret_hash))
+    row = _row(_select_key(), public_id=public_id, secret_hash=secret_hash)
     if row is None:
         return None
     key, membership = _build(ApiKey, row), _membership(row)
@@ -45,7 +44,7 @@ def by_key(public_id: str, secret_hash: bytes | None = None) -> KeyHolder | None
 
 def by_member(user_id: UUID, workspace_id: UUID) -> Actor | None:
     """The person as a member of the workspace; None where they are not, or are no longer active."""
-    row = _row("caller_by_member", _select_member(), (user_id, workspace_id))
+    row = _row(_select_member(), user=user_id, workspace=workspace_id)
     if row is None:
         return None
     membership = _membership(row)
@@ -59,7 +58,7 @@ def _select_member() -> str:
         f"SELECT {_columns(Membership)}, {_columns(Workspace)}, {_columns(User)} FROM {member}"
         f" JOIN {workspace} ON {workspace}.id = {member}.workspace_id"
         f" JOIN {user} ON {user}.id = {member}.user_id AND {user}.is_active"
-        f" WHERE {member}.user_id = $1 AND {member}.workspace_id = $2"
+        f" WHERE {member}.user_id = %(user)s AND {member}.workspace_id = %(workspace)s"
     )
 
 
@@ -72,7 +71,7 @@ def _select_key() -> str:
         f" JOIN {member} ON {member}.user_id = {key}.user_id AND {member}.workspace_id = {key}.workspace_id"
         f" JOIN {workspace} ON {workspace}.id = {key}.workspace_id"
         f" JOIN {user} ON {user}.id = {key}.user_id AND {user}.is_active"
-        f" WHERE {key}.public_id = $1 AND {key}.secret_hash = COALESCE($2, {key}.secret_hash)"
+        f" WHERE {key}.public_id = %(public_id)s AND {key}.secret_hash = COALESCE(%(secret_hash)s, {key}.secret_hash)"
     )
 
 
@@ -80,18 +79,8 @@ def _columns(model: type[Model]) -> str:
     return ", ".join(f'{model._meta.db_table}."{field.column}"' for field in model._meta.concrete_fields)
 
 
-def _row(name: str, sql: str, parameters: tuple[str | bytes | UUID | None, ...]) -> Iterator[Any] | None:
-    with connection.cursor() as cursor:
-        if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:  # a pooler keeps no plans for us
-            cursor.execute(sql.replace("$1", "%s").replace("$2", "%s"), parameters)
-        else:
-            prepared = _prepared.setdefault(connection.connection, set())
-            if name not in prepared:
-                with connection.wrap_database_errors:
-                    connection.connection.execute(f"PREPARE {name} AS {sql}")
-                prepared.add(name)
-            cursor.execute(f"EXECUTE {name}(%s, %s)", parameters)
-        row = cursor.fetchone()
+def _row(statement: str, **parameters: str | bytes | UUID | None) -> Iterator[Any] | None:
+    row = prepared.execute(statement, parameters).fetchone()
     return None if row is None else iter(row)
 
 

@@ -67,8 +67,7 @@ def _told(group: Group | None) -> dict[str, Any] | None:
 
 
 def _record(group: Group, by: Actor, **told: Any) -> None:
-    who = ledger.person(by.user.pk, label=str(by.user), key=by.key.public_id if by.key else "")
     entry = ledger.Entry(
-        type="group.changed", workspace_id=group.workspace_id, who=who, target=("group", group.pk), data=told
+        type="group.changed", workspace_id=group.workspace_id, who=by.who, target=("group", group.pk), data=told
     )
     ledger.record(entry)

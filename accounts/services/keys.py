@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from accounts.models import Actor, ApiKey, KeyKind, KeyMode, Membership, User, Workspace
 from accounts.services import callers
 from core import ledger, valkey
-from core.errors import Conflict, Invalid, Unauthorized
+from core.errors import Conflict, Forbidden, Invalid, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ _KEY = re.compile(
     rf"([0-9A-Za-z]{{{SECRET_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"
 )
 _SCOPE = re.compile(r"[a-z][a-z0-9_.:-]{0,63}")
+_OF_ONE = re.compile(r"(agent|team):[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 class KeyRefused(Unauthorized):
@@ -59,6 +60,13 @@ class NotRotatable(Conflict):
 
     code = "key_not_active"
     default_detail = "The key was revoked or rotated already."
+
+
+class OriginRefused(Forbidden):
+    """A page whose origin the key does not name."""
+
+    code = "origin_not_allowed"
+    default_detail = "This key is not for this origin."
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +107,7 @@ def create(
     prefix = _prefix(kind, mode)
     if not 0 < len(name) <= 200:
         raise Invalid.field("name", "from 1 to 200 characters")
-    for scope in scopes:
-        if not _SCOPE.fullmatch(scope):
-            raise Invalid.field("scopes", "each is a short name in lower case")
+    _check_scopes(kind, scopes)
     if kind == KeyKind.PUBLISHABLE and not origins:
         raise Invalid.field("origins", "a publishable key names the origins that it is used from")
     if not Membership.objects.filter(workspace=workspace, user=user).exists():
@@ -167,6 +173,8 @@ def rotate(key: ApiKey, *, grace: timedelta, by: User | None = None) -> tuple[Ap
         expires_at=key.expires_at,
         by=by,
     )
+    successor.first_id = key.line
+    successor.save(update_fields=["first_id"])
     active = Q(expires_at=None) | Q(expires_at__gt=Now())
     rotated = ApiKey.objects.filter(active, pk=key.pk, revoked_at=None, rotated_to=None).update(
         rotated_to=successor,
@@ -185,6 +193,22 @@ def revoke(key: ApiKey, *, by: User | None = None) -> None:
     if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=Now()):
         _record_change("key.revoked", key, by)
     key.refresh_from_db(fields=["revoked_at"])
+
+
+def admit_origin(key: ApiKey, origin: str | None) -> None:
+    """Let pass who says no origin, or one that the key names; raises OriginRefused.
+
+    Browsers say it of themselves whenever a page calls another origin with a key, so that no page can leave it out;
+    to its own origin they do not say it with a GET. Programs may say what they like, and no origin stops them.
+    """
+    if origin is not None and origin.lower() not in key.origins:
+        raise OriginRefused
+
+
+def named_by_any(origin: str) -> bool:
+    """Whether any key that works names this origin: whoever's it is, a browser may let its page ask."""
+    works = Q(expires_at=None) | Q(expires_at__gt=Now())
+    return ApiKey.objects.filter(works, revoked_at=None, origins__contains=[origin.lower()]).exists()
 
 
 def origin_of(url: str) -> str:
@@ -208,6 +232,21 @@ def _prefix(kind: str, mode: str) -> str:
         if pair == (kind, mode):
             return prefix
     raise Invalid.field("kind", f"there is no key of kind {kind!r} and mode {mode!r}")
+
+
+def _check_scopes(kind: str, scopes: Sequence[str]) -> None:
+    """Raises Invalid for scopes that do not fit: those of one agent or team are a scoped key's, and stand alone.
+
+    Beside `chat`, which opens every agent, `agent:<id>` would say less than it seems to.
+    """
+    for scope in scopes:
+        if not _SCOPE.fullmatch(scope):
+            raise Invalid.field("scopes", "each is a short name in lower case")
+    of_one = [scope for scope in scopes if scope.partition(":")[0] in ("agent", "team")]
+    if any(not _OF_ONE.fullmatch(scope) for scope in of_one):
+        raise Invalid.field("scopes", "one agent is agent:<id>, one team is team:<id>, with the id as the API shows it")
+    if of_one and (kind != KeyKind.SCOPED or len(of_one) < len(scopes)):
+        raise Invalid.field("scopes", "agent:<id> and team:<id> are for keys of kind scoped, and stand with no others")
 
 
 def _active(key: ApiKey, now: datetime.datetime) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 from django.db.models import QuerySet
@@ -15,9 +16,9 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from rest_framework_simplejwt.utils import aware_utcnow, datetime_to_epoch
 
 from accounts.models import Actor, Membership, User
-from accounts.services import callers
+from accounts.services import callers, mfa
 from core import ids, ledger, valkey
-from core.errors import Unauthorized
+from core.errors import Forbidden, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,13 @@ class LoginFailed(Unauthorized):
 
     code = "login_failed"
     default_detail = "The e-mail address or the password is wrong."
+
+
+class PasswordsOff(Forbidden):
+    """People sign in at the identity provider alone."""
+
+    code = "passwords_off"
+    default_detail = "Passwords are off here: sign in at the identity provider, and use an API key for programs."
 
 
 class RefreshRefused(Unauthorized):
@@ -49,22 +57,37 @@ class Tokens:
     actor: Actor
 
 
-def sign_in(email: str, password: str, *, workspace: str = "") -> Tokens:
-    """Tokens for the person in the workspace (its id or slug; their first one if empty). Raises LoginFailed.
+def sign_in(email: str, password: str, *, workspace: str = "", code: str = "") -> Tokens:
+    """Tokens for the person in the workspace (its id or slug; their first one if empty).
 
-    An unknown address costs the same work as a wrong password and is answered alike, and both are recorded.
+    An unknown address costs the same work as a wrong password and is answered alike, and both are recorded. Raises
+    LoginFailed, PasswordsOff, MfaRequired without the code that the account asks for, MfaSetupRequired, and RateLimited
+    after too many codes.
     """
+    check_passwords_on()
     user = User.objects.filter(email=email.strip().lower()).first()
     known = user.check_password(password) if user else check_password(password, make_password(None))
     membership = _membership(user, workspace) if user and known and user.is_active else None
-    if user is None or membership is None:
+    if user is None or membership is None or not may_use_password(user):
         record_failure(user, workspace=workspace, via="api")
         raise LoginFailed
+    _check_second_factor(user, membership, code)
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(last_login=Now())
         record_success(user, membership.workspace_id, via="api")
     log.info("login", extra={"actor": str(user.pk), "workspace": str(membership.workspace_id)})
     return _issue(Actor(user, membership.workspace, membership), typed_at=datetime_to_epoch(aware_utcnow()))
+
+
+def check_passwords_on() -> None:
+    """Raises PasswordsOff where nobody at all signs in with a password."""
+    if settings.OIDC_ONLY and not settings.OIDC_BREAK_GLASS:
+        raise PasswordsOff
+
+
+def may_use_password(user: User) -> bool:
+    """Whether this person may sign in with a password: anybody, or superusers where an identity provider has it all."""
+    return user.is_active and (not settings.OIDC_ONLY or (settings.OIDC_BREAK_GLASS and user.is_superuser))
 
 
 def record_success(user: User, workspace_id: UUID | None = None, *, via: str) -> None:
@@ -84,6 +107,19 @@ def record_failure(user: User | None, *, workspace: str = "", via: str) -> None:
     log.warning("login failed", extra={"account": str(user.pk) if user else None})
     with transaction.atomic():
         _record("login.failed", user, _home(user, workspace), via)
+
+
+def _check_second_factor(user: User, membership: Membership, code: str) -> None:
+    """Raises MfaRequired, LoginFailed for a wrong code, RateLimited, or MfaSetupRequired."""
+    if not mfa.enabled(user):
+        if membership.workspace.require_mfa:
+            raise mfa.MfaSetupRequired
+        return
+    if not code:
+        raise mfa.MfaRequired
+    if mfa.proven_by(user, code) is None:
+        record_failure(user, workspace=str(membership.workspace_id), via="mfa")
+        raise LoginFailed("The code is wrong, or was used before.")
 
 
 def _record(type: str, user: User | None, workspace_id: UUID, via: str) -> None:
@@ -114,12 +150,17 @@ def renew(refresh: str) -> Tokens:
         raise RefreshRefused from None
     if actor is None or not constant_time_compare(told, stamp(actor.user)) or not _first_use(token_id, family):
         raise RefreshRefused
+    if not may_use_password(actor.user):
+        raise RefreshRefused(PasswordsOff.default_detail)
+    if actor.workspace.require_mfa and not mfa.enabled(actor.user):
+        raise RefreshRefused(mfa.MfaSetupRequired.default_detail)
     return _issue(actor, family, typed_at=typed_at)
 
 
 def stamp(user: User) -> str:
-    """What tokens carry of the password that they were got with: when it changes, they end."""
-    return salted_hmac("accounts.tokens", user.password).hexdigest()[:16]
+    """What tokens carry of the password that they were got with: when it changes, or they are put out, it ends."""
+    since = str(user.signed_out_at.timestamp()) if user.signed_out_at else ""
+    return salted_hmac("accounts.tokens", user.password + since).hexdigest()[:16]
 
 
 def is_fresh(token: str) -> bool:

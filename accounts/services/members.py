@@ -2,13 +2,16 @@
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from accounts.models import Membership, Role, Tier, User, Workspace
+from accounts.services import letters
 from core import ledger
 from core.errors import Conflict, Invalid
+
+ORDER = (Role.ADMIN, Role.MANAGER, Role.AUDITOR, Role.MEMBER)
+"""Roles, by how much they may do."""
 
 
 class AlreadyMember(Conflict):
@@ -73,10 +76,7 @@ def add(
     """
     email = email.strip().lower()
     _check_role(role)
-    try:
-        validate_email(email)
-    except ValidationError:
-        raise Invalid.field("email", "is no e-mail address") from None
+    letters.check(email)
     user = User.objects.filter(email=email).first()
     if user is None:
         user = _new_user(email, name, password)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+from allauth.account.models import EmailAddress
 from django.db import transaction
 
 from accounts.models import Membership, User
@@ -21,9 +22,22 @@ def save(user: User, *, by: User) -> None:
     _check_second(user)
     before = _account(user)
     user.save()
+    # What allauth knows of addresses is that they were verified: one that is given up opens nothing any more.
+    EmailAddress.objects.filter(user=user).exclude(email=user.email).delete()
     after = _account(user)
     if before != after:
-        _record("person.changed", user, by, before=before, after=after)
+        tell("person.changed", user, by, before=before, after=after)
+
+
+def proved(user: User) -> None:
+    """Keep in mind that the person reads the mail of their address, so that a later proof leaves their password."""
+    given = {"email": user.email, "verified": True, "primary": True}
+    EmailAddress.objects.update_or_create(user=user, email=user.email, defaults=given)
+
+
+def is_proved(user: User, email: str) -> bool:
+    """Whether it was proved before that the person reads the mail of this address."""
+    return bool(EmailAddress.objects.filter(user=user, email=email.lower(), verified=True).exists())
 
 
 @contextmanager
@@ -35,7 +49,19 @@ def password_told(user_id: UUID | None, *, by: User) -> Iterator[None]:
         yield
         user = row.first()
         if user is not None and user.password != before:
-            _record("person.password_set", user, by, email=user.email, usable=user.has_usable_password())
+            tell("person.password_set", user, by, email=user.email, usable=user.has_usable_password())
+
+
+def tell(type: str, user: User, by: User | None, **told: object) -> None:
+    """Write into the log of each of the person's workspaces what became of their account; None: a program did it."""
+    who = ledger.person(by.pk, label=by.email) if by else ledger.SYSTEM
+    homes = _homes(user) or (_homes(by)[:1] if by else []) or [ledger.INSTALLATION]
+    ledger.record(
+        *(
+            ledger.Entry(type=type, workspace_id=workspace_id, who=who, target=("person", user.pk), data=told)
+            for workspace_id in homes
+        )
+    )
 
 
 def _lock(user: User) -> None:
@@ -60,16 +86,6 @@ def _account(user: User) -> dict[str, Any] | None:
     """The account as the log has it; None where it is not stored."""
     found: dict[str, Any] | None = User.objects.filter(pk=user.pk).values(*_TOLD).first()
     return found
-
-
-def _record(type: str, user: User, by: User, **told: object) -> None:
-    who = ledger.person(by.pk, label=by.email)
-    ledger.record(
-        *(
-            ledger.Entry(type=type, workspace_id=workspace_id, who=who, target=("person", user.pk), data=told)
-            for workspace_id in _homes(user) or _homes(by)[:1] or [ledger.INSTALLATION]
-        )
-    )
 
 
 def _homes(user: User) -> list[UUID]:

@@ -12,12 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from django.core import signing
-from django.db import connection
 from django.db.models import F, Sum
 from django.db.models.functions import TruncDate
 
 from accounts.models import Actor, Role, UsageEntry
-from core import ids
+from core import ids, prepared
 from core.errors import Forbidden, Invalid
 
 LONGEST = timedelta(days=366)
@@ -69,8 +68,9 @@ SELECT encode(
     workspace_id, user_id, agent_id, session_id, run_id, message_id, provider, model, input_tokens, output_tokens,
     cost_usd, own_key, estimated, clock.now
 FROM (SELECT now, (extract(epoch FROM now) * 1000000)::bigint AS micros FROM clock_timestamp() AS now) AS clock,
-unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::bigint[],
-    %s::bigint[], %s::numeric[], %s::boolean[], %s::boolean[])
+unnest(%(workspaces)s::uuid[], %(users)s::uuid[], %(agents)s::uuid[], %(sessions)s::uuid[], %(runs)s::uuid[],
+    %(messages)s::uuid[], %(providers)s::text[], %(models)s::text[], %(inputs)s::bigint[],
+    %(outputs)s::bigint[], %(costs)s::numeric[], %(own_keys)s::boolean[], %(estimates)s::boolean[])
     AS entry (workspace_id, user_id, agent_id, session_id, run_id, message_id, provider, model, input_tokens,
         output_tokens, cost_usd, own_key, estimated)
 ON CONFLICT (run_id, provider, model, own_key) DO UPDATE SET message_id = excluded.message_id,
@@ -80,6 +80,11 @@ WHERE NOT excluded.estimated OR excluded.input_tokens + excluded.output_tokens
     > accounts_usageentry.input_tokens + accounts_usageentry.output_tokens
 """
 
+_COLUMNS = (
+    "workspaces", "users", "agents", "sessions", "runs", "messages", "providers", "models", "inputs", "outputs",
+    "costs", "own_keys", "estimates",
+)  # fmt: skip
+
 
 def record(entries: Sequence[Used]) -> None:
     """Write the entries in the transaction at hand, in one statement.
@@ -88,9 +93,8 @@ def record(entries: Sequence[Used]) -> None:
     """
     if entries:
         single = {(entry.run_id, entry.provider, entry.model, entry.own_key): entry for entry in entries}
-        with connection.cursor() as cursor:
-            columns = zip(*map(_row, single.values()), strict=True)
-            cursor.execute(_RECORD, [list(column) for column in columns])
+        columns = map(list, zip(*map(_row, single.values()), strict=True))
+        prepared.execute(_RECORD, dict(zip(_COLUMNS, columns, strict=True)))
 
 
 def _row(used: Used) -> tuple[Any, ...]:

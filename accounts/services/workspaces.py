@@ -1,12 +1,13 @@
-"""The kill switch of a whole workspace."""
+"""The kill switch of a whole workspace, and the model that answers in it."""
 
 from django.db import transaction
 
 from accounts.models import Actor, Role, Workspace
 from core import ledger
-from core.errors import Forbidden
+from core.errors import Forbidden, Invalid
 
 LONGEST_REASON = 2_000
+LONGEST_MODEL = 200
 
 
 class MayNotFreeze(Forbidden):
@@ -28,6 +29,31 @@ def unfreeze(*, by: Actor, reason: str = "") -> bool:
     return _set(False, by, reason, Role.ADMIN)
 
 
+class MayNotConfigure(Forbidden):
+    """The person's role does not carry this."""
+
+    code = "role_required"
+    default_detail = "Only an admin of the workspace says which model answers in it."
+
+
+@transaction.atomic
+def set_default_model(model: str, *, by: Actor) -> None:
+    """Say which model answers where nobody chose one; empty: the first provider's. Raises MayNotConfigure, Invalid."""
+    if not by.may():
+        raise MayNotConfigure
+    if len(model) > LONGEST_MODEL:
+        raise Invalid.field("model", f"at most {LONGEST_MODEL} characters")
+    row = Workspace.objects.select_for_update(no_key=True).get(pk=by.workspace.pk)
+    before, row.default_model = row.default_model, model
+    if before == model:
+        return
+    row.save(update_fields=["default_model"])
+    told = {"before": {"default_model": before}, "after": {"default_model": model}}
+    ledger.record(
+        ledger.Entry(type="workspace.changed", workspace_id=row.pk, who=by.who, target=("workspace", row.pk), data=told)
+    )
+
+
 def _set(frozen: bool, by: Actor, reason: str, least: Role) -> bool:
     if not by.may(least):
         raise MayNotFreeze
@@ -38,7 +64,7 @@ def _set(frozen: bool, by: Actor, reason: str, least: Role) -> bool:
         ledger.Entry(
             type="workspace.frozen" if frozen else "workspace.unfrozen",
             workspace_id=workspace_id,
-            who=ledger.person(by.user.pk, label=str(by.user), key=by.key.public_id if by.key else ""),
+            who=by.who,
             target=("workspace", workspace_id),
             data={"before": not frozen, "after": frozen, "reason": reason[:LONGEST_REASON]},
         )

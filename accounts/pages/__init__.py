@@ -1,0 +1,1 @@
+"""The pages of accounts for people in a browser."""
