@@ -16,10 +16,10 @@ class ApprovalsConfig(AppConfig):
     name = "approvals"
 
     def ready(self) -> None:
-        """Keep the log that lower floors write to."""
-        from approvals.services import audit  # noqa: PLC0415  models must be there before it is imported
+        """Keep the log that lower floors write to, and tell people what of it concerns their safety."""
+        from approvals.services import security  # noqa: PLC0415  models must be there before it is imported
 
-        ledger.register(audit.record)
+        ledger.register(security.record)
         post_migrate.connect(_grant, sender=self)
 
 

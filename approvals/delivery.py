@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import Error as DbError
 from standardwebhooks import Webhook
 
-from approvals import emails
+from approvals import cards, emails
 from approvals.services import outbox
 from approvals.services.outbox import Delivery, Outcome
 from core import bridge, guarded
@@ -115,13 +115,14 @@ async def send(delivery: Delivery) -> Outcome:
     if delivery.topic == outbox.EMAIL:
         return await asyncio.get_running_loop().run_in_executor(bridge.pool("mail", MAIL_THREADS), mail, delivery)
     if not delivery.url:
-        return Outcome(ok=False, error="The webhook is switched off.", final=True)
+        what = "channel" if delivery.topic == outbox.CHANNEL else "webhook"
+        return Outcome(ok=False, error=f"The {what} is switched off.", final=True)
     body = body_of(delivery)
     try:
         answer = await guarded.request(
             "POST",
             delivery.url,
-            headers={"Content-Type": "application/json", **signature(delivery, body)},
+            headers={"Content-Type": "application/json", **headers_of(delivery, body)},
             content=body.encode(),
             seconds=SECONDS,
             private=settings.WEBHOOK_PRIVATE_ADDRESSES,
@@ -141,10 +142,17 @@ async def send(delivery: Delivery) -> Outcome:
 
 
 def body_of(delivery: Delivery) -> str:
-    """The body of a webhook, the same to the byte at each attempt."""
+    """The body of a webhook or of a channel's message, the same to the byte at each attempt."""
+    if delivery.kind:
+        return json.dumps(cards.compose(delivery.kind, delivery.type, delivery.payload, delivery.created_at))
     at = delivery.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     told = {"type": delivery.type, "timestamp": at, "data": delivery.payload}
     return json.dumps(told, separators=(",", ":"))
+
+
+def headers_of(delivery: Delivery, body: str) -> dict[str, str]:
+    """What says which delivery it is and, of a webhook, who sent it."""
+    return signature(delivery, body) if delivery.secret else {"webhook-id": str(delivery.id)}
 
 
 def signature(delivery: Delivery, body: str) -> dict[str, str]:
@@ -156,7 +164,7 @@ def signature(delivery: Delivery, body: str) -> dict[str, str]:
 
 def mail(delivery: Delivery) -> Outcome:
     """Send an e-mail through Django's mail settings."""
-    message = emails.compose(delivery.id, delivery.type, delivery.payload, delivery.target)
+    message = emails.compose(delivery.id, delivery.type, delivery.payload, delivery.target, delivery.created_at)
     try:
         message.send()
     except SMTPRecipientsRefused as error:

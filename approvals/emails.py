@@ -1,5 +1,6 @@
-"""E-mails to approvers. They say what is asked and link to its page in the admin; nothing can be decided from them."""
+"""E-mails, each as HTML and as text, with one link to a page; nothing can be decided from them."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -7,61 +8,43 @@ from uuid import UUID
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
-from django.utils.dateparse import parse_datetime
 
-from approvals import shown
+from approvals import texts
 
-LONGEST = 300  # characters of one value
-PAGE = "/admin/approvals/approval/{}/change/"
+DIGEST = "digest"
+"""The type of an e-mail of several notices, each in its payload with the type and the payload that it has alone."""
+FOOTER = "Nothing is decided by opening the page, or by answering this e-mail."
 
 
-def compose(id: UUID, type: str, payload: dict[str, Any], to: str) -> EmailMultiAlternatives:
+def compose(id: UUID, type: str, payload: dict[str, Any], to: str, at: datetime) -> EmailMultiAlternatives:
     """The e-mail of an outbox row, the same at each attempt: mail programs know a repetition by its Message-ID."""
-    heading = _heading(type, payload)
-    context = {
-        "heading": heading,
-        "facts": [(name, plain(value)) for name, value in _facts(payload) if value],
-        "link": settings.PUBLIC_URL + PAGE.format(UUID(payload["approval_id"])),
-    }
+    if type == DIGEST:
+        told = _digest(payload, at)
+    else:
+        one = texts.of(type, payload, at)
+        told = {"heading": one.heading, "notices": [one]}
+    context = {**told, "footer": FOOTER}
     message = EmailMultiAlternatives(
-        subject=f"[Countersign] {heading}",
-        body=render_to_string("email/approval.txt", context),
+        subject=f"[Countersign] {told['heading']}",
+        body=render_to_string("email/notice.txt", context),
         to=[to],
         headers={
             "Message-ID": f"<{id}@{urlsplit(settings.PUBLIC_URL).hostname}>",
             "Auto-Submitted": "auto-generated",
         },
     )
-    message.attach_alternative(render_to_string("email/approval.html", context), "text/html")
+    message.attach_alternative(render_to_string("email/notice.html", context), "text/html")
     return message
 
 
-def plain(value: object) -> str:
-    """A value as one line in which everything can be seen, and of which mail programs make no link."""
-    seen = "".join(c if c.isprintable() else f"\u27e8{shown.number(c)}\u27e9" for c in str(value)[:LONGEST])
-    return seen.replace("://", "\u27e8://\u27e9")
-
-
-def _heading(type: str, payload: dict[str, Any]) -> str:
-    tool = plain(payload["tool"])
-    if type == "approval.requested":
-        return f"{tool} was passed on to you" if payload.get("escalated") else f"{tool} waits for your decision"
-    if payload["status"] == "expired":
-        return f"{tool} expired: nobody decided in time"
-    how = " by one person, in an emergency" if payload.get("break_glass") else ""
-    return f"{tool} was {payload['status']}{how}"
-
-
-def _facts(payload: dict[str, Any]) -> list[tuple[str, Any]]:
-    pending = payload["status"] == "pending"
-    ends, by = parse_datetime(payload["expires_at"]), payload.get("decided_by")
-    return [
-        ("What", payload.get("summary")),
-        ("Tool", payload["tool"]),
-        ("Risk", payload["risk"]),
-        ("Agent", payload.get("agent")),
-        ("Companion", payload.get("companion")),
-        ("Ends", pending and ends and f"{ends:%Y-%m-%d %H:%M} UTC"),
-        ("Decided by", by and by["name"]),
-        ("Reason", payload.get("reason")),
-    ]
+def _digest(payload: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """What waits, and what else there was, in words."""
+    zone = {"time_zone": payload.get("time_zone")}
+    notices = [texts.of(one["type"], {**one["payload"], **zone}, at) for one in payload["notices"]]
+    waiting, more = payload["waiting"], payload["more"]
+    parts = []
+    if waiting:
+        parts.append("1 request waits for you" if waiting == 1 else f"{waiting} requests wait for you")
+    if rest := len(notices) + more - waiting:
+        parts.append("1 other notice" if rest == 1 else f"{rest} other notices")
+    return {"heading": " and ".join(parts), "notices": notices, "digest": True, "more": more, "inbox": texts.page()}

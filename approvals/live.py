@@ -6,13 +6,11 @@ costs time only: a page looks again by itself every now and then.
 
 import asyncio
 import logging
-from functools import partial
 from uuid import UUID
 
-from django.db import transaction
 from redis.exceptions import RedisError
 
-from core import valkey
+from core import commits, valkey
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +20,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.05, 1.0
 
 def changed(workspace_id: UUID) -> None:
     """Say, once the transaction at hand is committed, that an approval of the workspace came or changed."""
-    transaction.on_commit(partial(_say, workspace_id), robust=True)
+    commits.after(_say, workspace_id)
 
 
 def _say(workspace_id: UUID) -> None:
@@ -35,10 +33,11 @@ def _say(workspace_id: UUID) -> None:
 class Page:
     """A page that wants to hear of these workspaces, or of every one (None)."""
 
-    __slots__ = ("_event", "lost", "workspaces")
+    __slots__ = ("_event", "lost", "word", "workspaces")
 
     def __init__(self, workspaces: frozenset[UUID] | None) -> None:
         self.workspaces = workspaces
+        self.word = 0  # the number of the last one that was for it
         self.lost = False  # the channel is: what comes meanwhile is not heard
         self._event = asyncio.Event()
 
@@ -61,6 +60,7 @@ class Channel:
     """This process's one subscription and the pages that hear it; used on the event loop alone."""
 
     def __init__(self) -> None:
+        self.words = 0  # that were heard so far
         self._pages: set[Page] = set()
         self._task: asyncio.Task[None] | None = None
         self._reading = asyncio.Event()
@@ -118,8 +118,10 @@ class Channel:
             workspace = UUID(data.decode("ascii"))
         except ValueError:
             return
+        self.words += 1
         for page in self._pages:
             if page.workspaces is None or workspace in page.workspaces:
+                page.word = self.words
                 page.wake()
 
     def _lose(self) -> None:

@@ -52,6 +52,13 @@ def visible_line(text: object) -> SafeString:
     return _isolated(_marked(str(text), keep=""))
 
 
+def plain_line(text: object, most: int) -> str:
+    """A text as one line for what shows it as it is, of so many characters; what was cut says so."""
+    whole = str(text)
+    cut = whole if len(whole) <= most else f"{whole[: most - 1]}…"
+    return _with(cut, _STRANGE, str, lambda character, name: f"\u27e8{number(character)}\u27e9" if name else character)
+
+
 def json_html(value: Any) -> SafeString:
     """A JSON value as HTML: its canonical form (RFC 8785), indented, with the length of each long text beside it."""
     return mark_safe("".join(_html_of(value, "\n")))

@@ -6,7 +6,6 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -14,18 +13,12 @@ from django.utils.html import format_html
 
 from accounts.admin import scope
 from accounts.admin.base import RecordAdmin, RelatedFilter, SinceFilter, badge
-from accounts.models import Actor
-from approvals import kinds, shown
-from approvals.admin import deciding, standing
+from approvals import editing, forms, replies, shown, standing
+from approvals.admin import deciding
 from approvals.admin.ballots import AloneForm, ArgumentsForm, BallotForm
 from approvals.admin.filters import ToolFilter
-from approvals.kinds import Revision
 from approvals.models import Approval, ApprovalStatus, Risk
 from approvals.services import approvals, rights
-from approvals.services.admission import DigestMismatch
-from approvals.services.deciding import EditNotAllowed
-from approvals.terms import terms_of
-from core import digest
 from core.errors import DomainError
 
 STATUSES = {
@@ -110,7 +103,7 @@ class ApprovalAdmin(RecordAdmin):
         if request.method != "POST":
             return HttpResponseRedirect(self.page_of(unquote(object_id)))
         approval, actor = deciding.to_decide(request, _id(object_id))
-        sent = AloneForm if AloneForm.sent(request.POST) else BallotForm
+        sent: type[forms.BallotForm] = AloneForm if AloneForm.sent(request.POST) else BallotForm
         form, status = sent(approval, request.POST), 400
         if form.is_valid():
             try:
@@ -131,26 +124,10 @@ class ApprovalAdmin(RecordAdmin):
         first = {"digest": approval.digest, "arguments": shown.pretty(approval.arguments)}
         form = ArgumentsForm(request.POST if request.method == "POST" else None, initial=first)
         ballot = BallotForm(approval, request.POST if "decision" in request.POST else None, edits=True)
-        context: dict[str, Any] = {"approval": approval, "form": form, "ballot": ballot}
-        status = 400 if form.is_bound and not form.is_valid() else 200
-        if form.is_bound and form.is_valid():
-            arguments = form.cleaned_data["arguments"]
-            seen = request.POST.get("checked") == digest.hexdigest(arguments)  # what the diff was of
-            try:
-                if ballot.is_bound and ballot.is_valid() and seen:
-                    given = ballot.cast(request) | {"arguments": arguments}
-                    return self._done(request, approvals.decide(approval.pk, by=actor, **given))
-            except DomainError as error:
-                ballot.refuse(error)
-                status = error.status
-            try:
-                context |= _compared(approval, _tried(approval, actor, form), ballot)
-            except DomainError as error:
-                if not ballot.errors:  # else it is told why already
-                    form.add_error(None, shown.visible_line(deciding.told(error, approval)))
-                    status = error.status
-            status = max(status, 400) if ballot.errors else status
-        return self._drawn(request, approval, "approvals/edit.html", "Edit the arguments", context, status)
+        edit = editing.take(request, approval, actor, form, ballot)
+        if edit.decided is not None:
+            return self._done(request, edit.decided)
+        return self._drawn(request, approval, "approvals/edit.html", "Edit the arguments", edit.context, edit.status)
 
     def _row(self, request: HttpRequest, object_id: str) -> Any:
         """The request with all that its page shows, where the person may look at it."""
@@ -161,28 +138,33 @@ class ApprovalAdmin(RecordAdmin):
             return None
 
     def _done(self, request: HttpRequest, decided: Approval) -> HttpResponse:
-        said = shown.visible_line(f"{decided.tool}: {deciding.result(decided)}")
+        said = shown.visible_line(f"{decided.tool}: {replies.result(decided)}")
         link = format_html('<a class="underline" href="{}">See what becomes of it</a>', self.page_of(decided.pk))
         messages.success(request, format_html("{} {}", said, link))
         return HttpResponseRedirect(reverse("admin:approvals_inbox"))
 
-    def _page(self, request: HttpRequest, row: Any, form: BallotForm | None = None, status: int = 200) -> HttpResponse:
-        """The page, with the form that was sent as it was filled in, and the other one empty."""
+    def _page(
+        self, request: HttpRequest, row: Any, form: forms.BallotForm | None = None, status: int = 200
+    ) -> HttpResponse:
+        """The page, with the form that was sent, where it is of what stands here, and the other one empty."""
         stands = standing.of(row)
         actor = scope.actor(request, row.workspace)
         refusal = rights.refusal(row, actor) if stands["open"] else None
+        again = form and form.beside(row)
         alone = stands["open"] and row.workspace.break_glass and rights.is_admin(row.workspace_id, actor.user.pk)
         context = {
             **stands,
             "approval": row,
-            "form": BallotForm(row) if form is None or form.alone else form,
+            "form": BallotForm(row) if form is None or form.alone else again,
             "sent": form,
-            "refusal": refusal and deciding.told(refusal, row),
+            "changed": replies.CHANGED if again is not form else "",
+            "refusal": refusal and replies.told(refusal, row),
             "decides": stands["open"] and refusal is None,
-            "alone": (form if form and form.alone else AloneForm(row)) if alone else None,
+            "alone": (again if form and form.alone else AloneForm(row)) if alone else None,
             "asked": standing.asked(row),
             "earlier": standing.earlier(row),
             "beside": standing.context(row),
+            "page_of": "admin:approvals_approval_change",
             "changes": standing.changes(row.proposed_arguments, row.arguments) if row.proposed_arguments else None,
         }
         return self._drawn(request, row, "approvals/approval.html", "Approval", context, status)
@@ -194,35 +176,6 @@ class ApprovalAdmin(RecordAdmin):
         return TemplateResponse(
             request, template, {**self.admin_site.each_context(request), **own, **context}, status=status
         )
-
-
-def _compared(approval: Approval, revision: Revision, ballot: BallotForm) -> dict[str, Any]:
-    """What is shown of edited arguments beside those that they replace, and on which terms they are asked about."""
-    terms = terms_of(revision.ask) if revision.ask else approval.terms
-    ballot.needs_password(terms["fresh_password"])
-    return {
-        "revision": revision,
-        "checked": digest.hexdigest(revision.arguments),
-        "changes": standing.changes(approval.arguments, revision.arguments),
-        "terms": terms,
-    }
-
-
-def _tried(approval: Approval, actor: Actor, form: ArgumentsForm) -> Revision:
-    """What the edited arguments would come to, with nothing of it kept; raises what speaks against them."""
-    refusal = rights.refusal(approval, actor)
-    if refusal is not None:
-        raise refusal
-    if form.cleaned_data["digest"] != approval.digest or approval.status != ApprovalStatus.PENDING:
-        raise DigestMismatch
-    if not approval.terms["editable"]:
-        raise EditNotAllowed
-    with transaction.atomic():
-        owner = kinds.of(approval.kind)
-        owner.lock(approval.subject_id)
-        revision = owner.revise(approval, form.cleaned_data["arguments"])
-        transaction.set_rollback(True)
-    return revision
 
 
 def _id(object_id: str) -> UUID:

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
@@ -12,51 +11,17 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from accounts.admin import scope
-from approvals import shown
-from approvals.admin import deciding, pending
-from approvals.admin.ballots import PASSWORD_NEEDED, NotConfirmed, WrongPassword, fresh
-from approvals.models import Approval, ApprovalStatus, Decision, Risk
-from approvals.services import approvals
-from approvals.services.ballots import LONGEST_REASON
+from approvals import lots, shown, waiting
+from approvals.admin import pending
+from approvals.admin.ballots import LotForm
+from approvals.forms import NotConfirmed, WrongPassword, fresh
+from approvals.lots import VERBS
+from approvals.models import Approval, ApprovalStatus, Decision
 from core.errors import DomainError
 
 MOST_KNOWN = 200  # rows of an open page that it asks to be told the end of
-VERBS = {Decision.APPROVE: "approved", Decision.REJECT: "rejected"}
-
-
-class LotForm(forms.Form):
-    """One decision on several requests of one tool."""
-
-    reason = forms.CharField(
-        required=False, max_length=LONGEST_REASON, widget=UnfoldAdminTextareaWidget({"rows": 2}), label="Reason"
-    )
-    password = forms.CharField(
-        required=False,
-        strip=False,
-        max_length=1_000,
-        label="Your password",
-        error_messages={"required": PASSWORD_NEEDED},
-        widget=UnfoldAdminPasswordWidget({"autocomplete": "current-password"}),
-    )
-    certain = forms.BooleanField(
-        required=False,
-        label="I have read the arguments of each, and know that this cannot be taken back",
-        widget=UnfoldBooleanWidget({"required": True}),
-    )
-
-    def __init__(self, rows: list[Approval], decision: Decision, data: Any = None) -> None:
-        super().__init__(data)
-        if decision == Decision.REJECT:
-            self.fields["reason"].required = True
-            self.fields["reason"].help_text = "The agents read it."
-        self.fields["password"].required = True
-        if not any(row.terms["fresh_password"] for row in rows):
-            del self.fields["password"]
-        if decision == Decision.REJECT or all(row.risk != Risk.DESTRUCTIVE for row in rows):
-            del self.fields["certain"]
 
 
 def inbox(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -108,6 +73,7 @@ def decide(request: HttpRequest, site: AdminSite) -> HttpResponse:
     if problem:
         messages.error(request, problem)
         return HttpResponseRedirect(back_url)
+    tool = rows[0].tool
     form = LotForm(rows, Decision(decision), request.POST if "confirmed" in request.POST else None)
     if form.is_bound and form.is_valid():
         try:
@@ -116,9 +82,12 @@ def decide(request: HttpRequest, site: AdminSite) -> HttpResponse:
             form.add_error("password" if isinstance(error, WrongPassword) else None, error.detail)
         else:
             return HttpResponseRedirect(back_url)
+    rows = [row for row in rows if row.status == ApprovalStatus.PENDING]
+    if form.is_bound and any(request.POST.get(f"digest-{row.pk}") != row.digest for row in rows):
+        form.add_error(None, "Some of these have changed since this page showed them: read them again.")
     context = {
         **site.each_context(request),
-        "title": f"{decision.capitalize()} {len(rows)} of {rows[0].tool}",
+        "title": f"{decision.capitalize()} {len(rows)} of {tool}",
         "rows": rows,
         "form": form,
         "decision": decision,
@@ -132,32 +101,34 @@ def _decide(request: HttpRequest, rows: list[Approval], decision: Decision, give
     """Decide each, on the digest that was shown, and tell what came of it; raises what keeps the person from any."""
     if "certain" in given and not given["certain"]:
         raise NotConfirmed
-    is_fresh = fresh(request, given.get("password", ""))
-    done, refused = 0, []
-    for row in rows:
-        actor = scope.actor(request, row.workspace)
-        digest = request.POST.get(f"digest-{row.pk}", "")
-        try:
-            approvals.decide(row.pk, by=actor, decision=decision, digest=digest, reason=given["reason"], fresh=is_fresh)
-        except DomainError as error:
-            refused.append(f"{str(row.preview.get('sentence') or row.tool)[:200]}: {deciding.told(error, row)}")
-        else:
-            done += 1
+    done, refused = lots.decide(
+        rows,
+        decision,
+        by=lambda row: scope.actor(request, row.workspace),
+        sent=request.POST,
+        reason=given["reason"],
+        fresh=fresh(request, given.get("password", "")),
+    )
     if done:
-        messages.success(request, f"{VERBS[decision].capitalize()}: {done} of {row.tool}.")
+        messages.success(request, f"{VERBS[decision].capitalize()}: {done} of {rows[0].tool}.")
     for text in refused:
         messages.error(request, shown.visible_line(text))
 
 
 def _chosen(request: HttpRequest) -> list[Approval]:
-    """The rows that were selected, of those that the person may look at, in the order of urgency."""
+    """The rows that were selected, of those that the person may look at, in the order of urgency.
+
+    What was shown before is told of each, though somebody has decided it meanwhile.
+    """
     wanted = set()
     for text in request.POST.getlist("ids")[: pending.PAGE]:
         try:
             wanted.add(UUID(text))
         except ValueError:
             continue
-    rows = pending.visible(request).filter(pk__in=wanted, status=ApprovalStatus.PENDING)
+    rows = pending.visible(request).filter(pk__in=wanted)
+    if "confirmed" not in request.POST:
+        rows = rows.filter(status=ApprovalStatus.PENDING)
     return list(rows.select_related("workspace", "requested_by").most_urgent_first())
 
 
@@ -187,7 +158,7 @@ def _gone(request: HttpRequest, known: list[str]) -> QuerySet[Approval]:
 
 
 def _count(request: HttpRequest, asked: pending.Asked, whose: str) -> str:
-    return pending.count(pending.narrowed(request, pending.Asked(whose, asked.tool, asked.agent, asked.risk, None)))
+    return waiting.count(pending.narrowed(request, pending.Asked(whose, asked.tool, asked.agent, asked.risk, None)))
 
 
 def _with(found: list[str], chosen: str) -> list[str]:

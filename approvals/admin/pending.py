@@ -1,73 +1,23 @@
 """What waits for a decision, page by page in the order of urgency; what the inbox is drawn from."""
 
-import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
-from uuid import UUID
 
-from django.db.models import (
-    BooleanField,
-    Count,
-    DurationField,
-    ExpressionWrapper,
-    F,
-    IntegerField,
-    OuterRef,
-    Q,
-    Subquery,
-    TextField,
-)
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Coalesce, Left, Now
+from django.db.models import Q
 from django.http import HttpRequest
 
 from accounts.admin import scope
-from accounts.models import Group, Role, User
-from approvals.models import Approval, ApprovalStatus, Risk, Vote
+from accounts.models import User
+from approvals import waiting
+from approvals.models import Approval, ApprovalStatus, Risk
 from approvals.querysets import ApprovalQuerySet
+from approvals.waiting import Place, to_decide
 
 PAGE = 50
-MOST_COUNTED = 1_000
 MOST_CHOICES = 200
-SENTENCE = 400  # characters of a preview's sentence in the list; its page has the whole
 MINE, ALL = "mine", "all"
-HEAVY = ("arguments", "proposed_arguments", "preview", "reason", "response")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in the order of urgency: behind this row."""
-
-    rank: int
-    expires_at: datetime.datetime
-    id: UUID
-
-    @classmethod
-    def read(cls, text: str) -> Self | None:
-        """The place that an address names; None where it names none."""
-        try:
-            rank, expires, row = text.split("_")
-            when = datetime.datetime.fromisoformat(expires)
-            return cls(int(rank), when, UUID(row)) if when.tzinfo and abs(int(rank)) < 100 else None
-        except (ValueError, OverflowError):
-            return None
-
-    @classmethod
-    def of(cls, row: Approval) -> Self:
-        """The place behind a row."""
-        return cls(row.risk_rank, row.expires_at, row.pk)
-
-    def __str__(self) -> str:
-        return f"{self.rank}_{self.expires_at.isoformat()}_{self.id}"
-
-    @property
-    def behind(self) -> Q:
-        """The rows that come after it."""
-        same = Q(risk_rank=self.rank)
-        later = Q(expires_at__gt=self.expires_at) | Q(expires_at=self.expires_at, pk__gt=self.id)
-        return Q(risk_rank__lt=self.rank) | (same & later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,25 +67,6 @@ def visible(request: HttpRequest) -> ApprovalQuerySet:
     return rows if scope.sees_all(request) else rows.filter(workspace__in=scope.workspaces(request, *scope.READERS))
 
 
-def to_decide(user: User, roles: Mapping[UUID, str]) -> Q:
-    """Which pending approvals a person with these roles is asked to decide; the service looks again when they do."""
-    found, groups = Q(pk__in=[]), dict[UUID, list[str]]()
-    for workspace, group_id in Group.objects.filter(members=user).values_list("workspace", "pk"):
-        groups.setdefault(workspace, []).append(str(group_id))
-    for workspace, role in roles.items():
-        asked = Q(terms__people__contains=str(user.pk)) | Q(terms__roles__contains=role)
-        if role == Role.ADMIN:
-            asked |= ~Q(terms__roles=[])
-        for group in groups.get(workspace, []):
-            asked |= Q(terms__groups__contains=group) | Q(terms__escalate_to=group, escalates_at__lte=Now())
-        found |= Q(workspace=workspace) & asked
-    for whose in ("requested_by", "behind"):
-        own = Q(**{whose: user.identity}) | Q(**{f"{whose}__same_person_as": user.identity})
-        found &= Q(**{whose: None}) | ~own
-    accounts = User.objects.filter(Q(pk=user.identity) | Q(same_person_as=user.identity)).values_list("pk", flat=True)
-    return found & ~Q(behind_ids__overlap=list(accounts))
-
-
 def page(request: HttpRequest, asked: Asked) -> Page:
     """One page of what waits, most urgent first."""
     rows = narrowed(request, asked)
@@ -156,19 +87,7 @@ def narrowed(request: HttpRequest, asked: Asked) -> Any:
 
 def for_list(rows: Any, request: HttpRequest) -> Any:
     """Rows with what the list shows of them, without what is heavy."""
-    votes = Vote.objects.filter(approval=OuterRef("pk"), void=False).order_by().values("approval")
-    given = Subquery(votes.annotate(many=Count("pk")).values("many"), output_field=IntegerField())
-    return (
-        rows.select_related("requested_by", "workspace")
-        .defer(*HEAVY)
-        .annotate(
-            mine=ExpressionWrapper(mine(request), BooleanField()),
-            left=ExpressionWrapper(F("expires_at") - Now(), DurationField()),
-            age=ExpressionWrapper(Now() - F("created_at"), DurationField()),
-            votes_given=Coalesce(given, 0),
-            sentence=Left(Cast(KeyTextTransform("sentence", "preview"), TextField()), SENTENCE),
-        )
-    )
+    return waiting.for_list(rows.select_related("workspace"), mine(request))
 
 
 def mine(request: HttpRequest) -> Q:
@@ -178,12 +97,6 @@ def mine(request: HttpRequest) -> Q:
         found = to_decide(request.user, scope.roles(request)) if isinstance(request.user, User) else Q(pk__in=[])
         request.to_decide = found  # type: ignore[attr-defined]
     return found
-
-
-def count(rows: Any) -> str:
-    """How many there are, as text; beyond MOST_COUNTED nobody counts."""
-    many = rows.order_by()[:MOST_COUNTED].count()
-    return f"{many}" if many < MOST_COUNTED else f"{MOST_COUNTED}+"
 
 
 def choices(request: HttpRequest) -> dict[str, list[str]]:
@@ -201,4 +114,4 @@ def badge(request: HttpRequest) -> str:
     """How many wait for this person, beside the inbox in the sidebar."""
     if not scope.reads(request):
         return ""
-    return count(visible(request).filter(mine(request), status=ApprovalStatus.PENDING))
+    return waiting.count(visible(request).filter(mine(request), status=ApprovalStatus.PENDING))

@@ -26,8 +26,7 @@ from accounts.admin import scope
 from accounts.admin.base import RecordAdmin, RelatedFilter, ScopedAdmin, badge
 from accounts.admin.forms import ScopedForm
 from accounts.models import Membership, Role, Tier, User
-from approvals import shown
-from approvals.admin import standing
+from approvals import shown, standing
 from approvals.models import Effect, Policy, PolicyVersion, Risk
 from approvals.services import policies, simulation
 from core.errors import DomainError

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from approvals.models import Approval, ApprovalStatus, Decision, Risk, Vote
+from approvals.services import rights
 from approvals.services.ballots import LONGEST_REASON, LONGEST_RESPONSE, Remember
 from approvals.services.deciding import MOST_AT_ONCE
 from approvals.services.endings import named
@@ -14,6 +15,7 @@ from approvals.services.grants import MOST_MINUTES, MOST_USES
 from core.serializers import QuerySerializer, StrictSerializer
 
 SPELLINGS = ("decision", "action", "approved")
+MOST_APPROVERS = 20
 STATUSES = [*ApprovalStatus.values, "all"]
 
 
@@ -105,12 +107,16 @@ class ApprovalDetail(ApprovalOut):
     decisions = serializers.SerializerMethodField()
     may_decide = serializers.SerializerMethodField()
     why_not = serializers.SerializerMethodField(help_text="Why the caller may not decide, as a code.")
+    approvers = serializers.SerializerMethodField(
+        help_text=f"Who may decide while it is pending, at most {MOST_APPROVERS} of them."
+    )
 
     class Meta(ApprovalOut.Meta):
         fields: tuple[str, ...] = (
             *ApprovalOut.Meta.fields, "tool_version", "arguments", "proposed_arguments", "digest", "version", "preview",
             "policy", "quorum", "editable", "may_remember", "fresh_password", "digest_required", "escalates_at",
             "escalated_at", "valid_until", "response", "break_glass", "decisions", "may_decide", "why_not",
+            "approvers",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -133,6 +139,14 @@ class ApprovalDetail(ApprovalOut):
         """Whether the caller may decide now."""
         return self.context["why_not"] is None
 
+    @extend_schema_field(PersonOut(many=True))
+    def get_approvers(self, approval: Approval) -> list[dict[str, Any]]:
+        """Whom the policy asks; nobody once it is decided."""
+        if approval.status != ApprovalStatus.PENDING:
+            return []
+        asked = rights.asked(approval).order_by("name", "email")[:MOST_APPROVERS]
+        return [dict(PersonOut(person).data) for person in asked]
+
     def get_why_not(self, approval: Approval) -> str | None:
         """The code of what would refuse them."""
         code: str | None = self.context["why_not"]
@@ -146,6 +160,7 @@ class ApprovalsQuery(QuerySerializer):
     agent = serializers.SlugField(max_length=60, required=False, help_text="The agent's slug.")
     tool = serializers.RegexField(r"^[A-Za-z0-9_.:-]{1,200}$", required=False, help_text="The tool's name.")
     risk = serializers.ChoiceField(choices=Risk.choices, required=False)
+    session_id = serializers.UUIDField(required=False, help_text="The session whose runs asked.")
     limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
     offset = serializers.IntegerField(min_value=0, max_value=10_000, default=0)
 

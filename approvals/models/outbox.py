@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Workspace
+from approvals.models.notifications import NotificationChannel
 from approvals.querysets import OwnedQuerySet
 from core import ids
 from core.sealed import SealedTextField
@@ -36,9 +37,20 @@ class OutboxItem(models.Model):
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
-    topic = models.CharField(max_length=20, help_text="webhook or email.")
+    topic = models.CharField(max_length=20, help_text="webhook, email or channel.")
     type = models.CharField(max_length=60, help_text="The event, such as approval.requested.")
-    target = models.CharField(max_length=500, blank=True, help_text="An e-mail address; empty: the webhook endpoint.")
+    target = models.CharField(
+        max_length=500, blank=True, help_text="An e-mail address, or a channel's name; empty: the webhook endpoint."
+    )
+    # The row outlives its channel: that something was sent is told for as long as of everything else.
+    channel = models.ForeignKey(
+        NotificationChannel,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
     payload = models.JSONField(default=dict)
     attempts = models.PositiveSmallIntegerField(default=0)
     not_before = models.DateTimeField(db_default=Now())

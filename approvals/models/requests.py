@@ -85,6 +85,7 @@ class Approval(models.Model):
     expires_at = models.DateTimeField()
     escalates_at = models.DateTimeField(null=True)
     escalated_at = models.DateTimeField(null=True)
+    reminds_at = models.DateTimeField(null=True, help_text="When those who have not decided are reminded, once.")
     decided_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField(null=True, help_text="Until when what was approved may start.")
 
@@ -109,14 +110,23 @@ class Approval(models.Model):
             models.Index(fields=["workspace", "agent", "-id"], name="approvals_by_agent"),
             models.Index(fields=["workspace", "risk", "-id"], name="approvals_by_risk"),
             models.Index(fields=["workspace", "requested_by", "-id"], name="approvals_of_person"),
+            models.Index(
+                fields=["workspace", "-decided_at", "-id"], condition=~Q(status="pending"), name="approvals_ended"
+            ),
             models.Index(fields=["expires_at"], condition=Q(status="pending"), name="approvals_expiring"),
             models.Index(
                 fields=["escalates_at"],
                 condition=Q(status="pending", escalated_at=None) & ~Q(escalates_at=None),
                 name="approvals_escalating",
             ),
+            models.Index(
+                fields=["reminds_at"],
+                condition=Q(status="pending") & ~Q(reminds_at=None),
+                name="approvals_reminding",
+            ),
             models.Index(fields=["subject_id"], name="approvals_by_subject"),
             models.Index(fields=["run_id"], name="approvals_of_run"),
+            models.Index(fields=["session_id", "-id"], name="approvals_of_session"),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """Requests to countersign: how one is made, and the verbs by which everybody else deals with them."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +12,14 @@ from accounts.models import User
 from approvals import live
 from approvals.calls import Call
 from approvals.models import Approval, Risk
+from approvals.preferences import WAITING
 from approvals.rules import Ask
 from approvals.services import audit, outbox, rights
 from approvals.services.ballots import Remember
 from approvals.services.deciding import Result, decide, decide_many
 from approvals.services.endings import ask as set_terms
 from approvals.services.endings import cancel, entry, payload, renew, supersede, visible
-from approvals.services.expiry import escalate_due, expire_due
+from approvals.services.expiry import escalate_due, expire_due, remind_due
 from approvals.services.grants import use as use_grant
 from approvals.services.listing import Page, page
 from approvals.services.rights import holding, may_decide, still_holds
@@ -26,9 +28,12 @@ from core import ids
 
 __all__ = [
     "Page", "Remember", "Result", "cancel", "decide", "decide_many", "escalate_due", "expire_due", "holding",
-    "may_decide", "page", "renew", "request", "still_holds", "supersede", "terms_of", "use_grant", "visible",
+    "may_decide", "page", "remind_due", "renew", "request", "still_holds", "supersede", "terms_of", "use_grant",
+    "visible",
 ]  # fmt: skip
 
+REMINDED = 0.75  # of its time is over when those who have not decided are reminded
+REMINDED_OF = timedelta(minutes=20)  # what lasts for less is asked for once
 RANKS: Sequence[str] = [risk.value for risk in Risk]
 
 
@@ -75,6 +80,7 @@ def request(
         preview=preview,
         policy_version=policy_version,
         expires_at=Now() + ask.request_lasts,
+        reminds_at=Now() + ask.request_lasts * REMINDED if ask.request_lasts >= REMINDED_OF else None,
     )
     set_terms(approval, ask)
     approval.save(force_insert=True)
@@ -93,6 +99,7 @@ def request(
         behind_ids=[str(one) for one in behind_ids],
     )
     audit.record(asked)
-    outbox.put(approval.workspace_id, "approval.requested", payload(approval), emails=rights.emails(approval))
+    whom = outbox.Audience(WAITING, rights.asked(approval))
+    outbox.put(approval.workspace_id, "approval.requested", payload(approval), to=[whom])
     live.changed(approval.workspace_id)
     return approval

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from accounts.models import Actor
 from approvals.events import EVENTS
 from approvals.services import chain, veil
-from core import digest, ledger
+from core import digest, ledger, prepared
 from core.ledger import SYSTEM, Entry, Who
 
 __all__ = ["SYSTEM", "Entry", "Who", "agent", "commit_to", "cte", "person", "record", "together"]
@@ -56,7 +56,7 @@ _held: ContextVar[list[Entry] | None] = ContextVar("audit_entries", default=None
 
 def person(actor: Actor) -> Who:
     """The caller, with the key in their hand."""
-    return ledger.person(actor.user.pk, label=str(actor.user), key=actor.key.public_id if actor.key else "")
+    return actor.who
 
 
 def agent(agent_id: UUID, person_id: UUID | None = None, label: str = "") -> Who:
@@ -78,8 +78,7 @@ def record(*entries: Entry) -> None:
         held += entries
         return
     statement, parameters = cte(entries)
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {statement} SELECT FROM audit_clock", parameters)
+    prepared.execute(f"WITH {statement} SELECT FROM audit_clock", parameters)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from django.db import transaction
 from accounts.models import Actor
 from approvals import kinds, live
 from approvals.models import Approval, ApprovalStatus, Decision, Vote
+from approvals.preferences import EMERGENCY, WAITING
 from approvals.services import admission, audit, endings, grants, outbox, rights
 from approvals.services.ballots import Ballot, Remember
 from approvals.services.endings import entry
@@ -138,7 +139,8 @@ def _vote(approval: Approval, ballot: Ballot, by: Actor) -> None:
         audit.record(*entries, entry(approval, "approval.voted", who, **said))
         if edited:  # who voted before must do so again
             told = endings.payload(approval, edited=True)
-            outbox.put(approval.workspace_id, "approval.requested", told, emails=rights.emails(approval))
+            whom = outbox.Audience(WAITING, rights.asked(approval))
+            outbox.put(approval.workspace_id, "approval.requested", told, to=[whom])
         live.changed(approval.workspace_id)
         return
     endings.end(
@@ -151,7 +153,7 @@ def _vote(approval: Approval, ballot: Ballot, by: Actor) -> None:
         response=ballot.response,
         break_glass=ballot.break_glass,
         entries=entries,
-        emails=rights.emails(approval) if ballot.break_glass else (),
+        to=[outbox.Audience(EMERGENCY, rights.asked(approval))] if ballot.break_glass else (),
     )
     if ballot.remember is not None:
         grants.give(approval, ballot.remember, by=by)

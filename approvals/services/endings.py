@@ -12,10 +12,13 @@ from django.db.models.functions import Now
 from accounts.models import Actor, User
 from approvals import kinds, live
 from approvals.models import Approval, ApprovalStatus, Decision
+from approvals.preferences import DECIDED
 from approvals.rules import Ask
 from approvals.services import audit, outbox, rights, veil
 from approvals.terms import terms_of
 from core.errors import Conflict, NotFound
+
+DECIDED_BY_PEOPLE = (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED, ApprovalStatus.EXPIRED)
 
 
 class UnknownApproval(NotFound):
@@ -82,7 +85,7 @@ def end(
     response: str = "",
     break_glass: bool = False,
     entries: Sequence[audit.Entry] = (),
-    emails: Sequence[str] = (),
+    to: Sequence[outbox.Audience] = (),
 ) -> None:
     """Give a locked request its terminal status, tell its owner, the log (after `entries`) and the outbox.
 
@@ -113,8 +116,15 @@ def end(
     audit.record(*entries, ending)
     kinds.of(approval.kind).decided(approval)
     event = "approval.expired" if status == ApprovalStatus.EXPIRED else "approval.decided"
-    outbox.put(approval.workspace_id, event, payload(approval), emails=emails)
+    outbox.put(approval.workspace_id, event, payload(approval), to=[*to, *_owner(approval)])
     live.changed(approval.workspace_id)
+
+
+def _owner(approval: Approval) -> list[outbox.Audience]:
+    """On whose behalf it was requested, where somebody decided or nobody did so in time."""
+    if approval.requested_by_id is None or approval.status not in DECIDED_BY_PEOPLE:
+        return []
+    return [outbox.Audience(DECIDED, User.objects.filter(pk=approval.requested_by_id))]
 
 
 @transaction.atomic
@@ -201,7 +211,8 @@ def payload(approval: Approval, **more: Any) -> dict[str, Any]:
         "risk": approval.risk,
         "agent": approval.agent,
         "companion": approval.companion,
-        "summary": approval.preview.get("sentence", ""),
+        "requested_by": named(approval.requested_by),
+        "summary": veil.over(approval.preview.get("sentence", ""), workspace_id=approval.workspace_id),
         "run_id": approval.run_id and str(approval.run_id),
         "session_id": approval.session_id and str(approval.session_id),
         "call_id": approval.call_id,

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from approvals import live
 from approvals.models import Approval, ApprovalStatus
+from approvals.preferences import ENDING, PASSED_ON
 from approvals.querysets import ApprovalQuerySet
 from approvals.services import audit, endings, outbox, rights
 from approvals.services.endings import entry, payload
@@ -26,6 +27,12 @@ def escalate_due(limit: int = 100) -> int:
     """Tell the second group of the requests that have come to it; returns how many there were."""
     late = Approval.objects.pending().filter(escalated_at=None, escalates_at__lte=Now(), expires_at__gt=Now())
     return _each(late.order_by("escalates_at", "pk"), limit, _escalate)
+
+
+def remind_due(limit: int = 100) -> int:
+    """Remind, once, those who have not decided a request that ends soon; returns of how many requests."""
+    late = Approval.objects.pending().filter(reminds_at__lte=Now(), expires_at__gt=Now())
+    return _each(late.order_by("reminds_at", "pk"), limit, _remind)
 
 
 def _each(due: ApprovalQuerySet, limit: int, act: Callable[[Approval], None]) -> int:
@@ -63,5 +70,12 @@ def _escalate(approval: Approval) -> None:
     group = approval.terms["escalate_to"]
     audit.record(entry(approval, "approval.escalated", audit.SYSTEM, group_id=group))
     told = payload(approval, escalated=True)
-    outbox.put(approval.workspace_id, "approval.requested", told, emails=rights.emails_of_group(approval, group))
+    whom = outbox.Audience(PASSED_ON, rights.asked_in(approval, group))
+    outbox.put(approval.workspace_id, "approval.requested", told, to=[whom])
     live.changed(approval.workspace_id)
+
+
+def _remind(approval: Approval) -> None:
+    Approval.objects.filter(pk=approval.pk).update(reminds_at=None)
+    whom = outbox.Audience(ENDING, rights.undecided(approval))
+    outbox.put(approval.workspace_id, "approval.ending", payload(approval), to=[whom])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from accounts.models import Actor
 from approvals.models import Approval, ApprovalStatus
@@ -27,11 +28,13 @@ def page(
     agent: str | None = None,
     tool: str | None = None,
     risk: str | None = None,
+    session_id: UUID | None = None,
     limit: int = 20,
     offset: int = 0,
 ) -> Page:
     """What the caller may see: the pending ones most urgent first, all others newest first; status may be `all`."""
-    wanted = {"status": None if status == "all" else status, "agent": agent, "tool": tool, "risk": risk}
+    wanted = {"agent": agent, "tool": tool, "risk": risk, "session_id": session_id}
+    wanted["status"] = None if status == "all" else status
     equal = {name: value for name, value in wanted.items() if value is not None}
     parts = [part.filter(**equal) for part in Approval.objects.listed_for(by)]
     total = min(COUNTED, sum(part.order_by()[:COUNTED].count() for part in parts))

@@ -16,11 +16,15 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from approvals.models import OutboxItem
-from approvals.services import webhooks
+from approvals.services import channels, notices, posting, webhooks
+from approvals.services.notices import Audience
+from approvals.services.posting import CHANNEL, DELIVER, EMAIL, WEBHOOK
 from core import queue
 
-DELIVER = "approvals.deliver"
-WEBHOOK, EMAIL = "webhook", "email"
+__all__ = [
+    "CHANNEL", "DELIVER", "EMAIL", "WEBHOOK", "Audience", "Delivery", "Outcome", "claim", "prune", "put", "settle",
+]  # fmt: skip
+
 LEASE = timedelta(minutes=2)  # longer than any delivery takes
 KEPT = timedelta(days=30)
 # Seconds before each further attempt, as Standard Webhooks proposes them: ten attempts within about three days.
@@ -28,13 +32,15 @@ DELAYS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.2
 PRUNED_AT_ONCE = 5_000
 
-_ring = queue.doorbell(DELIVER)
 _OPEN = Q(done_at=None, failed_at=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A claimed row: what to send where, and which attempt this is. `url` is empty where nobody wants it any more."""
+    """A claimed row: what to send where, and which attempt this is. `url` is empty where nobody wants it any more.
+
+    `kind` is that of a channel; `set_at` says when the address was set that it was claimed with.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -44,8 +50,11 @@ class Delivery:
     payload: dict[str, Any]
     created_at: datetime
     attempt: int
-    url: str = ""
+    url: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
+    channel_id: UUID | None = None
+    kind: str = ""
+    set_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,25 +69,21 @@ class Outcome:
     gone: bool = False
 
 
-def put(workspace_id: UUID, type: str, *payloads: dict[str, Any], emails: Sequence[str] = ()) -> None:
+def put(workspace_id: UUID, type: str, *payloads: dict[str, Any], to: Sequence[Audience] = ()) -> None:
     """Store what is to be told with the transaction at hand, and ring once it is committed.
 
-    The workspace's webhook gets each payload where it wants events of the type, and so does each e-mail address.
-    Raises where there is no transaction.
+    Each payload goes to the workspace's webhook and channels, where they want events of the type, and to these people,
+    as they prefer. Raises where there is no transaction.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("what is told outside belongs into the change that it tells of")
-    targets = [(EMAIL, address) for address in dict.fromkeys(emails)]
-    if webhooks.wanted(workspace_id, type):
-        targets.append((WEBHOOK, ""))
-    if targets and payloads:
-        rows = [
-            OutboxItem(workspace_id=workspace_id, topic=topic, type=type, target=target, payload=payload)
-            for payload in payloads
-            for topic, target in targets
-        ]
-        OutboxItem.objects.bulk_create(rows)
-        _ring(rows[0].pk)
+    rows: list[OutboxItem] = []
+    hooked = bool(payloads) and webhooks.wanted(workspace_id, type)
+    for payload in payloads:
+        rows += notices.rows(workspace_id, type, payload, to) + channels.rows(workspace_id, type, payload)
+        if hooked:
+            rows.append(OutboxItem(workspace_id=workspace_id, topic=WEBHOOK, type=type, payload=payload))
+    posting.post(rows)
 
 
 def claim(limit: int) -> list[Delivery]:
@@ -89,12 +94,11 @@ def claim(limit: int) -> list[Delivery]:
     queue.answered(DELIVER)
     with transaction.atomic():
         webhook = "workspace__webhook"
-        rested = Q(**{f"{webhook}__paused_until": None}) | Q(**{f"{webhook}__paused_until__lte": Now()})
         free = Q(claimed_until=None) | Q(claimed_until__lte=Now())
         rows = list(
             OutboxItem.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related(webhook)
-            .filter(_OPEN, free, ~Q(topic=WEBHOOK) | rested, not_before__lte=Now())
+            .select_related(webhook, "channel")
+            .filter(_OPEN, free, ~Q(topic=WEBHOOK) | _rested(webhook), _rested("channel"), not_before__lte=Now())
             .order_by("not_before")[:limit]
         )
         OutboxItem.objects.filter(pk__in=[row.pk for row in rows]).update(
@@ -115,8 +119,11 @@ def settle(delivery: Delivery, outcome: Outcome) -> None:
             row.update(failed_at=Now(), **told)
         else:
             row.update(not_before=Now() + delay, **told)
-        if delivery.url:
-            webhooks.note(delivery.workspace_id, ok=outcome.ok, gone=outcome.gone, delay=delay)
+        how: Any = {"ok": outcome.ok, "gone": outcome.gone, "delay": delay, "set_at": delivery.set_at}
+        if delivery.url and delivery.channel_id:
+            channels.note(delivery.channel_id, delivery.workspace_id, **how)
+        elif delivery.url:
+            webhooks.note(delivery.workspace_id, **how)
 
 
 def prune() -> int:
@@ -126,8 +133,13 @@ def prune() -> int:
     return gone
 
 
+def _rested(endpoint: str) -> Q:
+    """Whether the address that this path leads to is not left alone just now."""
+    return Q(**{f"{endpoint}__paused_until": None}) | Q(**{f"{endpoint}__paused_until__lte": Now()})
+
+
 def _delivery(row: OutboxItem) -> Delivery:
-    endpoint = getattr(row.workspace, "webhook", None) if row.topic == WEBHOOK else None
+    endpoint: Any = getattr(row.workspace, "webhook", None) if row.topic == WEBHOOK else row.channel
     live = endpoint if endpoint is not None and endpoint.enabled else None
     return Delivery(
         id=row.pk,
@@ -139,7 +151,10 @@ def _delivery(row: OutboxItem) -> Delivery:
         created_at=row.created_at,
         attempt=row.attempts + 1,
         url=live.url if live else "",
-        secret=live.secret if live else "",
+        secret=live.secret if live and row.topic == WEBHOOK else "",
+        channel_id=row.channel_id,
+        kind=live.kind if live and row.topic == CHANNEL else "",
+        set_at=live.updated_at if live else None,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from uuid import UUID
 
 from django.db import transaction
@@ -16,14 +16,16 @@ from approvals.rules import Allow, Ask, Deny, Observe, Rule, Rules, Verdict, jud
 from approvals.services import audit, endings, rulecheck
 from approvals.snapshots import Row
 from approvals.terms import asks_alike
+from core import commits
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 
 __all__ = [
     "Allow", "Ask", "Deny", "Draft", "Observe", "Rules", "Verdict", "apply", "current", "delete", "drafted", "judge",
-    "rejudge", "save",
+    "put_before", "rejudge", "save", "switch",
 ]  # fmt: skip
 
 MOST_RULES = 200
+STEP = 10  # between the numbers of two that were put in order
 SUPERSEDED = "The rules were changed, and judge this call otherwise now."
 
 
@@ -46,6 +48,13 @@ class PolicyNameTaken(Conflict):
 
     code = "policy_name_taken"
     default_detail = "Another policy has this name."
+
+
+class OrderChanged(Conflict):
+    """The policies do not stand in the order any more in which they were seen."""
+
+    code = "order_changed"
+    default_detail = "The order was changed meanwhile. Look at it again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +92,46 @@ def delete(policy: Policy, *, by: Actor) -> PolicyVersion:
     return apply([Draft(policy=policy, remove=True)], by=by)
 
 
+@transaction.atomic
+def switch(policy_id: UUID, *, enabled: bool, by: Actor) -> PolicyVersion:
+    """Switch a rule on or off, as it stands by now; raises as `apply` does."""
+    _lock(by)
+    policy = Policy.objects.filter(workspace=by.workspace, pk=policy_id).first()
+    if policy is None:
+        raise UnknownPolicy
+    policy.enabled = enabled
+    return save(policy, by=by)
+
+
+@transaction.atomic
+def put_before(policy_id: UUID, *, before: UUID, by: Actor) -> PolicyVersion:
+    """Let a rule change places with the one that stands directly before it; raises OrderChanged where another does.
+
+    Else raises as `apply` does.
+    """
+    _lock(by)
+    rows = list(Policy.objects.filter(workspace=by.workspace).order_by("priority", "name"))
+    place = next((number for number, row in enumerate(rows) if row.pk == policy_id), None)
+    if place is None:
+        raise UnknownPolicy
+    if place == 0 or rows[place - 1].pk != before:
+        raise OrderChanged
+    rows[place - 1], rows[place] = rows[place], rows[place - 1]
+    drafts = []
+    for number, row in enumerate(rows):
+        if row.priority != number * STEP:
+            row.priority = number * STEP
+            drafts.append(Draft(policy=row))
+    return apply(drafts, by=by)
+
+
 def apply(drafts: Sequence[Draft], *, by: Actor) -> PolicyVersion:
     """Make changes, all or none, as the workspace's next version; after the commit supersede what is judged otherwise.
 
     Raises MayNotRule for who is no admin, UnknownPolicy, PolicyNameTaken, or Invalid for a rule that could not hold.
     """
-    if not by.may(Role.ADMIN):
-        raise MayNotRule
     with transaction.atomic():
-        workspace_id = Workspace.objects.select_for_update(no_key=True).get(pk=by.workspace.pk).pk
+        workspace_id = _lock(by)
         before = _rows(workspace_id)
         after = _changed(before, drafts, workspace_id)
         for draft in drafts:
@@ -104,8 +144,15 @@ def apply(drafts: Sequence[Draft], *, by: Actor) -> PolicyVersion:
             author=by.user,
         )
         audit.record(*(_entry(draft, version, before, after, by) for draft in drafts))
-        transaction.on_commit(partial(rejudge, workspace_id), robust=True)
+        commits.after(rejudge, workspace_id)
     return version
+
+
+def _lock(by: Actor) -> UUID:
+    """Let nobody else change the rules of the workspace until the transaction ends; raises MayNotRule."""
+    if not by.may(Role.ADMIN):
+        raise MayNotRule
+    return Workspace.objects.select_for_update(no_key=True).get(pk=by.workspace.pk).pk
 
 
 def drafted(workspace_id: UUID, drafts: Sequence[Draft]) -> Rules:
@@ -183,7 +230,11 @@ def _changed(before: dict[UUID, Row], drafts: Sequence[Draft], workspace_id: UUI
             after.pop(policy.pk, None)
             continue
         groups, people = _whom(draft.groups, old, "groups"), _whom(draft.people, old, "people")
-        rulecheck.check(policy, groups=groups, people=people)
+        asked = old["people"] if old and (old["enabled"] or not policy.enabled) else []
+        try:
+            rulecheck.check(policy, groups=groups, people=people, asked=[UUID(pk) for pk in asked])
+        except Invalid as error:  # of several, it is told which
+            raise Invalid(f"{policy.name}: {error.detail}", errors=error.errors) from None
         after[policy.pk] = snapshots.write(policy, groups=groups, people=people)
     names = [row["name"] for row in after.values()]
     if len(set(names)) < len(names):

@@ -13,7 +13,6 @@ from core.errors import Forbidden
 
 SCOPE = "approvals"
 NOBODY = "Nobody in this workspace may decide it: an admin adds another manager, or names others in the policy."
-MOST_EMAILS = 50
 
 
 class Denied(Forbidden):
@@ -93,19 +92,20 @@ def refusal(approval: Approval, actor: Actor) -> type[Denied] | None:
 
 def entitled(approval: Approval, user_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     """Those of these people who may decide now, each with the identity behind the account."""
-    rows = _asked(approval).filter(pk__in=list(user_ids))
+    rows = asked(approval).filter(pk__in=list(user_ids))
     return dict(rows.values_list("pk", Coalesce("same_person_as", "pk")))
 
 
-def emails(approval: Approval) -> list[str]:
-    """The addresses of those who may decide now, at most MOST_EMAILS."""
-    return list(_asked(approval).order_by("email").values_list("email", flat=True)[:MOST_EMAILS])
-
-
-def emails_of_group(approval: Approval, group_id: str) -> list[str]:
+def asked_in(approval: Approval, group_id: str) -> QuerySet[User]:
     """Of those who may decide now, the ones of this group."""
-    rows = _asked(approval).filter(_in_groups(approval, [group_id])).order_by("email")
-    return list(rows.values_list("email", flat=True)[:MOST_EMAILS])
+    return asked(approval).filter(_in_groups(approval, [group_id]))
+
+
+def undecided(approval: Approval) -> QuerySet[User]:
+    """Of those who may decide now, the people without a vote that holds, be it by another account of theirs."""
+    given = approval.votes.filter(void=False, user__isnull=False)
+    voted = set(given.values_list(Coalesce("user__same_person_as", "user"), flat=True))
+    return asked(approval).exclude(Q(pk__in=voted) | Q(same_person_as__in=voted)) if voted else asked(approval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def is_admin(workspace_id: UUID, user_id: UUID | None) -> bool:
 
 def nobody_left(approval: Approval) -> bool:
     """Whether no member may decide it now, because all whom the policy asks stand behind it."""
-    return not _asked(approval).exists()
+    return not asked(approval).exists()
 
 
 def requesters(approval: Approval) -> set[UUID]:
@@ -170,7 +170,7 @@ def identities(user_ids: Collection[UUID]) -> set[UUID]:
     return set(User.objects.filter(pk__in=user_ids).values_list(Coalesce("same_person_as", "pk"), flat=True))
 
 
-def _asked(approval: Approval) -> QuerySet[User]:
+def asked(approval: Approval) -> QuerySet[User]:
     """The active members whom the policy asks, by role, group or name, save the people behind the request."""
     terms = approval.terms
     member = Membership.objects.filter(workspace_id=approval.workspace_id, user=OuterRef("pk"))

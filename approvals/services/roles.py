@@ -18,6 +18,23 @@ _GRANTS = (
     "REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {log} FROM {role}",
     "REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {role}",
 )
+# Forgetting is everybody's to ask of a serving process, which may not delete: so it deletes payloads by this alone.
+# It cannot take out what tells of erasures, by which each payload that is gone is counted.
+_ERASE = """
+CREATE OR REPLACE FUNCTION countersign_erase(events uuid[]) RETURNS SETOF uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM set_config('countersign.erasing', 'on', true);
+    RETURN QUERY DELETE FROM public.approvals_auditpayload AS payload USING public.approvals_auditevent AS event
+        WHERE payload.event_id = ANY(events) AND event.id = payload.event_id AND event.type <> 'audit.erased'
+        RETURNING payload.event_id;
+    PERFORM set_config('countersign.erasing', 'off', true);
+END $$"""
+_ERASING = (
+    _ERASE,
+    "REVOKE ALL ON FUNCTION countersign_erase(uuid[]) FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION countersign_erase(uuid[]) TO {role}",
+)
 _MAKE = ("CREATE ROLE {role} NOLOGIN", "GRANT {role} TO CURRENT_USER")
 
 
@@ -48,5 +65,5 @@ def grant(name: str) -> None:
         found = cursor.fetchone()
         if found and found[0]:
             raise RoleTooStrong(f"The role {name} is a superuser or the owner of the tables: no grant binds it.")
-        for statement in _GRANTS if found else (*_MAKE, *_GRANTS):
+        for statement in (*(() if found else _MAKE), *_GRANTS, *_ERASING):
             cursor.execute(sql.SQL(statement).format(role=role, log=log))

@@ -18,14 +18,17 @@ LISTS: dict[str, Collection[str]] = {"risks": Risk.values, "tiers": Tier.values,
 """The fields that are lists, each with what may stand in it."""
 
 
-def check(policy: Policy, *, groups: Sequence[UUID], people: Sequence[UUID]) -> None:
-    """Raises Invalid, which names the field, for a rule that could not hold; `groups` and `people` are who is asked."""
+def check(policy: Policy, *, groups: Sequence[UUID], people: Sequence[UUID], asked: Collection[UUID] = ()) -> None:
+    """Raises Invalid, which names the field, for a rule that could not hold; `groups` and `people` are who is asked.
+
+    Whoever is `asked` already may have left the workspace since: that keeps nobody from changing something else.
+    """
     _check_fields(policy)
     for name, known in LISTS.items():
         _check_list(name, getattr(policy, name), known)
     _check_quorum(policy)
     _check_times(policy)
-    _check_people(policy, groups, people)
+    _check_people(policy, groups, people, asked)
     if policy.condition.strip():
         conditions.check(policy.condition)
 
@@ -73,13 +76,13 @@ def _check_times(policy: Policy) -> None:
         raise Invalid.field("valid_until", "a time with its zone")
 
 
-def _check_people(policy: Policy, groups: Sequence[UUID], people: Sequence[UUID]) -> None:
-    """Who is asked belongs to the workspace, and somebody is."""
-    if policy.effect == Effect.ASK and not (policy.approver_roles or groups or people):
+def _check_people(policy: Policy, groups: Sequence[UUID], people: Sequence[UUID], asked: Collection[UUID]) -> None:
+    """Somebody is asked while the rule is on, and belongs to the workspace when it begins to ask them."""
+    if policy.enabled and policy.effect == Effect.ASK and not (policy.approver_roles or groups or people):
         raise Invalid.field("approver_roles", "somebody must be asked: a role, a group or a person", "required")
     wanted = {*groups, *([policy.escalate_to_id] if policy.escalate_to_id else [])}
     if Group.objects.filter(workspace_id=policy.workspace_id, pk__in=wanted).count() < len(wanted):
         raise Invalid.field("approver_groups", "each is a group of this workspace", "unknown_id")
-    members = Membership.objects.filter(workspace_id=policy.workspace_id, user__in=set(people))
-    if members.count() < len(set(people)):
+    new = set(people).difference(asked)
+    if Membership.objects.filter(workspace_id=policy.workspace_id, user__in=new).count() < len(new):
         raise Invalid.field("approver_people", "each is a member of this workspace", "unknown_id")

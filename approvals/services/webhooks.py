@@ -3,30 +3,33 @@
 import base64
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Q
 
 from accounts.models import Actor
 from accounts.permissions import RoleMissing
 from approvals.models import OutboxItem, WebhookEndpoint
 from approvals.querysets import READERS
-from approvals.services import audit
+from approvals.services import audit, notices, patience
 from core import guarded
+from core.errors import Conflict
 from core.sealed import Secret
 
 EVENTS = ("approval.requested", "approval.decided", "approval.expired", "action.finished")
-PAUSE = timedelta(minutes=1)  # the longest that one failure keeps the deliveries after it waiting
-PATIENCE = timedelta(days=5)  # of nothing but failures, after which the webhook is switched off
 SECRET_BYTES = 24
-GONE = "The receiver answered 410 Gone."
-FAILING = f"Nothing could be delivered for {PATIENCE.days} days."
+
+
+class NoWebhook(Conflict):
+    """The workspace has no webhook that this could be done with."""
+
+    code = "no_webhook"
+    default_detail = "There is no webhook that is on. Set its address and switch it on first."
 
 
 def new_secret() -> Secret:
@@ -36,6 +39,8 @@ def new_secret() -> Secret:
 
 def wanted(workspace_id: UUID, type: str) -> bool:
     """Whether the workspace's webhook is on and wants events of this type."""
+    if type not in EVENTS:
+        return False
     wants = Q(events=[]) | Q(events__contains=[type])
     return WebhookEndpoint.objects.filter(wants, workspace_id=workspace_id, enabled=True).exists()
 
@@ -75,30 +80,47 @@ def configure(
     return endpoint, made
 
 
-def note(workspace_id: UUID, *, ok: bool, gone: bool, delay: timedelta | None) -> None:
-    """Keep how the webhook does: it rests for a moment after a failure, and is switched off where none succeeds."""
-    rows = WebhookEndpoint.objects.filter(workspace_id=workspace_id)
-    if ok:
-        rows.exclude(failing_since=None, paused_until=None).update(failing_since=None, paused_until=None)
-        return
-    pause = min(delay, PAUSE) if delay else PAUSE
-    rows.update(failing_since=Coalesce(F("failing_since"), Now()), paused_until=Now() + pause)
-    failing = rows.filter(enabled=True) if gone else rows.filter(enabled=True, failing_since__lte=Now() - PATIENCE)
-    reason = GONE if gone else FAILING
-    if failing.update(enabled=False, disabled_reason=reason):
-        _record(rows.defer("secret").get(), audit.SYSTEM, after={"enabled": False, "reason": reason})
+@transaction.atomic
+def rotate(*, by: Actor) -> Secret:
+    """A new signing secret, which takes the place of the old one at once; all else of the webhook stays.
+
+    Raises RoleMissing, or NoWebhook where the workspace has none.
+    """
+    _admit(by)
+    endpoint = WebhookEndpoint.objects.select_for_update().filter(workspace=by.workspace).defer("secret").first()
+    if endpoint is None:
+        raise NoWebhook
+    made = endpoint.secret = new_secret()
+    endpoint.save(update_fields=["secret", "updated_at"])
+    told = _told(endpoint)
+    _record(endpoint, audit.person(by), before=told, after={**told, "new_secret": True})
+    return made
 
 
-def deliveries(*, by: Actor, limit: int, before: UUID | None = None) -> tuple[list[OutboxItem], UUID | None]:
+def note(workspace_id: UUID, *, set_at: datetime, ok: bool, gone: bool, delay: timedelta | None) -> None:
+    """Keep how the webhook does, in the transaction at hand; admins are told where its failures switch it off."""
+    endpoints = WebhookEndpoint.objects.filter(workspace_id=workspace_id, updated_at=set_at)  # else it was another
+    if reason := patience.note(endpoints, ok=ok, gone=gone, delay=delay):
+        endpoint = endpoints.select_related("workspace").defer("secret").get()
+        _record(endpoint, audit.SYSTEM, after={"enabled": False, "reason": reason})
+        about = {"name": "The webhook", "address": urlsplit(endpoint.url).hostname, "reason": reason}
+        notices.alarm(workspace_id, {**about, "workspace": endpoint.workspace.name})
+
+
+def deliveries(
+    *, by: Actor, limit: int, before: UUID | None = None, type: str = ""
+) -> tuple[list[OutboxItem], UUID | None]:
     """What was sent to the webhook or is to be, the newest first, below the id; and where the next page begins.
 
-    Raises RoleMissing for whoever is neither manager, auditor nor admin.
+    With `type`, of these the events of that type. Raises RoleMissing for whoever is neither manager, auditor nor admin.
     """
     if not by.may(*READERS):
         raise RoleMissing
     rows = OutboxItem.objects.visible_to(by).filter(topic="webhook").order_by("-pk").defer("payload")
     if before is not None:
         rows = rows.filter(pk__lt=before)
+    if type:
+        rows = rows.filter(type=type)
     found = list(rows[: limit + 1])
     return found[:limit], found[limit - 1].pk if len(found) > limit else None
 

@@ -15,6 +15,7 @@ from approvals.services import rights
 EARLIER = 5
 MOST_LINES = 2_000  # of arguments that are compared line by line
 AGO = ExpressionWrapper(Now() - F("created_at"), DurationField())
+DECIDED_AGO = ExpressionWrapper(Now() - F("decided_at"), DurationField())
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def timed(rows: QuerySet[Approval]) -> QuerySet[Approval]:
     return rows.annotate(
         age=AGO,
         left=ExpressionWrapper(F("expires_at") - Now(), DurationField()),
-        ago=ExpressionWrapper(Now() - F("decided_at"), DurationField()),
+        ago=DECIDED_AGO,
         holds=ExpressionWrapper(F("valid_until") - Now(), DurationField()),
     )
 
@@ -65,7 +66,7 @@ def earlier(approval: Approval) -> QuerySet[Approval]:
     """The last decisions on the same tool."""
     rows = Approval.objects.filter(workspace_id=approval.workspace_id, tool=approval.tool)
     rows = rows.exclude(pk=approval.pk).exclude(status=ApprovalStatus.PENDING).order_by("-pk")
-    return rows.select_related("decided_by").annotate(ago=AGO)[:EARLIER]
+    return rows.select_related("decided_by").annotate(ago=DECIDED_AGO)[:EARLIER]
 
 
 def context(approval: Approval) -> Any:

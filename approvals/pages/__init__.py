@@ -1,0 +1,1 @@
+"""The pages of approvals for people in a browser: the inbox outside the admin."""
