@@ -19,13 +19,15 @@ from accounts.models import Workspace
 from agents import breakers, environment, listings, ownkeys
 from agents.listings import Listing
 from agents.models import Provider
-from agents.providers import abilities, prices
+from agents.providers import abilities, presets, prices
 from agents.providers.base import ProviderError, ProviderSpec, UnknownModel
 from core.errors import Invalid, Unavailable
 
 ROWS_SECONDS = 3.0  # how long a change made by another process may go unseen
 NAMES_SHOWN = 20
 FREE = (0.0, 0.0)
+ALIASES = {"claude": "anthropic"}
+"""What providers are called elsewhere."""
 
 
 class BrainUnavailable(Unavailable):
@@ -33,6 +35,13 @@ class BrainUnavailable(Unavailable):
 
     code = "brain_unavailable"
     title = "No model can answer now"
+
+
+class ProviderMissing(Unavailable):
+    """A well-known provider that is not set up here."""
+
+    code = "provider_not_configured"
+    title = "The provider is not set up"
 
 
 class ModelLacks(Invalid):
@@ -105,6 +114,29 @@ def choose(
         if found := _in_chain(workspace, specs, needs):
             return found
     return _default(specs, allow_fallback=workspace.allow_fallback, fallback=bool(wanted), needs=needs)
+
+
+def by_provider(
+    workspace: Workspace, name: str, *, needs: Collection[str] = frozenset(), user_id: UUID | None = None
+) -> Choice:
+    """Who answers where a provider is asked for: the one of this name, else the first of that service, by its default.
+
+    Raises ProviderMissing where there is none, and as `choose` where it does not answer or its default lacks something;
+    in a workspace that allows fallback another answers then, and is marked so.
+    """
+    real = tuple(found for found in providers(workspace.pk, user_id) if not found.offline)
+    wanted = ALIASES.get(name, name)
+    named = [found for found in real if found.name in (name, wanted)]
+    named = named[:1] or [found for found in real if presets.service(found) == wanted]
+    if not named:
+        raise ProviderMissing(f"The provider {name!r} is not set up. Ask another, or none; an admin can set it up.")
+    try:
+        return _default(tuple(named), allow_fallback=False, fallback=False, needs=needs)
+    except (BrainUnavailable, ModelLacks):
+        other = instead(workspace, of={found.name for found in named}, needs=needs, user_id=user_id)
+        if other is None:
+            raise
+        return other
 
 
 def instead(

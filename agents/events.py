@@ -120,11 +120,11 @@ class MemberEnded(msgspec.Struct, frozen=True, tag="member.ended"):
     error: str = ""
 
 
-LENGTH = "length"
+LENGTH, FILTERED = "length", "filtered"
 
 
 class Status(msgspec.Struct, frozen=True, omit_defaults=True, tag="status"):
-    """A word on what is going on, for people; `code` LENGTH says that the model stopped for length."""
+    """A word on what is going on, for people; `code` LENGTH or FILTERED says why the model stopped."""
 
     label: str
     code: str = ""

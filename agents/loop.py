@@ -9,6 +9,7 @@ from django.conf import settings
 
 from agents import breakers
 from agents.events import Status, Usage, believed
+from agents.measured import Call
 from agents.providers import provider_for
 from agents.providers.base import ChatRequest, ProviderError, ProviderSpec, Spoken, TurnTooLong
 
@@ -33,14 +34,16 @@ async def turn(spec: ProviderSpec, request: ChatRequest) -> AsyncGenerator[Spoke
         spoken = heard = False
         breakers.begin(spec)
         try:
-            async with aclosing(provider.stream(request)) as stream:
-                async for event in stream:
-                    if not spoken and not isinstance(event, SILENT):
-                        spoken = True
-                        breakers.spoke(spec)
-                    yield believed(event) if isinstance(event, Usage) else event
-                    if clock() > latest:
-                        raise TurnTooLong(f"The answer took over {settings.RUN_WALL_SECONDS:g} seconds.")
+            with Call(spec, request) as call:
+                async with aclosing(provider.stream(request)) as stream:
+                    async for event in stream:
+                        if not spoken and not isinstance(event, SILENT):
+                            spoken = True
+                            breakers.spoke(spec)
+                            call.spoke()
+                        yield call.used(believed(event)) if isinstance(event, Usage) else event
+                        if clock() > latest:
+                            raise TurnTooLong(f"The answer took over {settings.RUN_WALL_SECONDS:g} seconds.")
             heard = True
             breakers.succeeded(spec)
             return

@@ -205,6 +205,14 @@ def result(parts: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, str]], st
     return sorted(responses.values(), key=lambda one: order.index(one["agent_id"])), summary or last
 
 
+def told(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Who said what in a stored answer: the last answer of each member, then the summary where somebody summed up."""
+    responses, summary = result(parts)
+    ended = [part for part in parts if part["type"] == "member" and part["role"] == SUMMARY and not part["error"]]
+    who = [{"agent_id": part["agent_id"], "agent_name": part["agent_name"], "content": summary} for part in ended[-1:]]
+    return [*responses, *who]
+
+
 def _ask(team: Team, member: Member, round: int, task: str, others: Sequence[Said] = ()) -> Prompt:
     return Prompt(member, MEMBER, round, _written(team.message, f"{_quoted(others)}{task}", team.past))
 

@@ -1,6 +1,5 @@
 """MCP servers in the admin: connecting one, asking it for its tools, and accepting those one by one."""
 
-import difflib
 import json
 from typing import Any, ClassVar
 
@@ -17,11 +16,10 @@ from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin, badge, on_page
 from accounts.admin.forms import ScopedForm
 from accounts.models import Role
+from agents.acceptance import AcceptForm, difference
 from agents.admin.tools import RISKS
 from agents.models import McpServer, McpTool
-from agents.models.described import RetryClass
 from agents.services import mcp
-from approvals.models import Risk
 from core.errors import DomainError
 
 STATES = {"accepted": "success", "new": "info", "changed": "danger", "gone": "warning"}
@@ -63,12 +61,14 @@ def found(pages: ScopedAdmin, request: HttpRequest, object_id: str) -> Any:
     return row
 
 
-class AcceptForm(forms.Form):
-    """What a person makes of a definition."""
+class DressedAcceptForm(AcceptForm):
+    """What a person makes of a definition, as the admin draws forms."""
 
-    definition = forms.CharField(widget=forms.HiddenInput, max_length=64)
-    risk = forms.ChoiceField(choices=Risk.choices, widget=UnfoldAdminSelectWidget)
-    retry = forms.ChoiceField(choices=RetryClass.choices, widget=UnfoldAdminSelectWidget)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.anew:
+            choice: Any = self.fields[name]
+            choice.widget = UnfoldAdminSelectWidget(choices=choice.choices)
 
 
 @admin.register(McpServer)
@@ -155,7 +155,7 @@ class McpToolAdmin(ScopedAdmin):
         tool: Any = found(self, request, object_id)
         risk, retry = mcp.proposed(tool)
         first = {"definition": tool.offered_hash, "risk": risk, "retry": retry}
-        form = AcceptForm(request.POST or None, initial=first)
+        form = DressedAcceptForm(request.POST or None, initial=first)
         if request.method == "POST" and form.is_valid():
             return self._done(request, tool, lambda by: mcp.accept(tool, by=by, **form.cleaned_data))
         return self._ask(request, tool, form, f"Accept {tool} as it is defined now", "Accept", difference(tool))
@@ -181,11 +181,3 @@ class McpToolAdmin(ScopedAdmin):
     def _ask(self, request: HttpRequest, tool: McpTool, form: Any, title: str, button: str, exact: str) -> HttpResponse:
         told = {"title": title, "exact": exact, "button": button, "form": form, "back": self._page(tool)}
         return TemplateResponse(request, "admin/ask.html", {**self.admin_site.each_context(request), **told})
-
-
-def difference(tool: McpTool) -> str:
-    """What changed since it was accepted, part by part; all of it where it never was."""
-    before, after = (json.dumps(one, indent=1, sort_keys=True).splitlines() for one in (tool.accepted, tool.offered))
-    return "\n".join(
-        line for line in difflib.unified_diff(before, after, lineterm="", n=0) if line[:2] not in ("--", "++", "@@")
-    )[:20_000]

@@ -47,7 +47,9 @@ class MemberOut(serializers.Serializer[Any]):
 class TeamOut(serializers.ModelSerializer[AgentTeam]):
     """A team."""
 
-    lead = serializers.CharField(source="lead.slug")
+    lead = serializers.CharField(
+        source="lead.slug", default=None, allow_null=True, help_text="Null: it has no members yet."
+    )
     agents = serializers.SerializerMethodField()
 
     class Meta:

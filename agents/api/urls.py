@@ -8,7 +8,7 @@ UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
 urlpatterns = [
     re_path(r"^agents/?$", definitions.AgentsView.as_view()),
-    re_path(r"^agents/(?P<agent_id>[0-9a-f-]{36})/?$", definitions.AgentView.as_view()),
+    re_path(rf"^agents/(?P<agent_id>{UUID})/?$", definitions.AgentView.as_view()),
     re_path(rf"^agents/(?P<agent_id>{UUID})/versions/?$", definitions.VersionsView.as_view()),
     re_path(rf"^agents/(?P<agent_id>{UUID})/restore/?$", definitions.RestoreView.as_view()),
     re_path(r"^agents/import/?$", bundles.ImportView.as_view()),

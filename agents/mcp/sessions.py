@@ -1,34 +1,30 @@
 """Conversations with MCP servers: what tools a server has, and a call of one whose definition is as it was accepted.
 
-Each has a session of its own, so that nothing of one workspace, run or failure is there for the next.
+Each has a session of its own, so that nothing of one workspace, run or failure is there for the next. To be imported
+where a server is spoken with: the SDK takes 35 MB of each process that has it.
 """
 
 import asyncio
-import hashlib
 import json
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 import mcp_types as types
 import msgspec
-from django.conf import settings
 from mcp.client.session import ClientSession
 from mcp.shared.exceptions import MCPError
 
 from agents.mcp import transports
-from agents.models import McpServer
+from agents.mcp.pinned import CALL_SECONDS, LIST_SECONDS, Changed, Reach, hash_of
 from agents.models.mcp import McpTransport
 from agents.tools import outside
 from agents.tools.registry import MaybeSent, NotSent, ToolError, ToolFailed, ToolResult
-from core import digest, guarded
+from core import guarded
 from core.errors import DomainError, Invalid
 
-LIST_SECONDS = 20.0
-CALL_SECONDS = 60.0
 MOST_PAGES = 10
 MOST_TOOLS = 200
 MOST_SESSIONS = 16  # at once in a process
@@ -37,42 +33,6 @@ REFUSED = (types.INVALID_REQUEST, types.METHOD_NOT_FOUND, types.INVALID_PARAMS, 
 FAILURES = (MCPError, TimeoutError, OSError, ValueError, RuntimeError, ExceptionGroup, httpx2.HTTPError)
 
 _free = threading.BoundedSemaphore(MOST_SESSIONS)
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Where a server is, and what is sent to it."""
-
-    name: str
-    transport: str
-    url: str = ""
-    command: tuple[str, ...] = ()
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def clean(self, said: str) -> str:
-        """What the server says, without what nobody sees, and without what it was sent to know us by."""
-        hidden = [part for secret in self.secrets.values() for part in outside.parts(secret)]
-        return outside.redacted(outside.plain(said).encode("utf-8", "replace"), hidden).decode()
-
-
-def reach(server: McpServer) -> Reach:
-    """Where a server is; raises ToolFailed where the operator names its program no more."""
-    secrets = msgspec.json.decode(str(server.secrets) or "{}")
-    if server.transport == McpTransport.HTTP:
-        return Reach(server.name, server.transport, server.url, (), secrets)
-    known = settings.MCP_STDIO_SERVERS.get(server.program)
-    if known is None:
-        raise ToolFailed(f"The operator names no program {server.program} in MCP_STDIO_SERVERS.")
-    secrets = {name: value for name, value in secrets.items() if name in known["env"]}
-    return Reach(server.name, server.transport, "", tuple(known["command"]), secrets)
-
-
-class Changed(ToolFailed):
-    """The tool is not as it was accepted; `found` is what the server has now."""
-
-    def __init__(self, found: list[dict[str, Any]]) -> None:
-        super().__init__("The server changed the tool since it was accepted. A manager accepts it anew, or not.")
-        self.found = found
 
 
 class _Progress:
@@ -92,11 +52,6 @@ def definition(tool: types.Tool) -> dict[str, Any]:
         "parameters": tool.input_schema,
         "annotations": hints,
     }
-
-
-def hash_of(said: Mapping[str, Any]) -> str:
-    """The hash of a definition; raises Invalid for one that has no canonical JSON."""
-    return hashlib.sha256(digest.canonical(dict(said))).hexdigest()
 
 
 def _is(said: Mapping[str, Any], tool: str, pinned: str) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User, Workspace
@@ -93,13 +94,27 @@ class Agent(models.Model):
         help_text="Who last said what it does: they countersign nothing of what it does by its schedule.",
     )
     version = models.PositiveIntegerField(default=1, editable=False)
+    bare = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="It stands for models that people talk to alone: without instructions and without tools.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = AgentQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["workspace", "slug"], name="one_agent_per_slug")]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "slug"], name="one_agent_per_slug"),
+            models.UniqueConstraint(fields=["workspace"], condition=Q(bare=True), name="one_bare_agent"),
+            models.CheckConstraint(
+                condition=Q(bare=False)
+                | Q(instructions="", personality="", tone="", schedule="", tools=[], skills=[], may_ask=[]),
+                name="a_bare_agent_has_nothing",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

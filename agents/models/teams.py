@@ -20,7 +20,10 @@ class ChatMode(models.TextChoices):
 
 
 class AgentTeam(models.Model):
-    """Several agents that answer in a mode; the lead sums up what they said, and need not be one of them."""
+    """Several agents that answer in a mode; the lead sums up what they said, and need not be one of them.
+
+    A team that never had a member has no lead.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="teams")
@@ -28,7 +31,7 @@ class AgentTeam(models.Model):
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     chat_mode = models.CharField(max_length=20, choices=ChatMode, default=ChatMode.AUTO)
-    lead = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="teams_led")
+    lead = models.ForeignKey(Agent, null=True, on_delete=models.PROTECT, related_name="teams_led")
     agents = models.ManyToManyField(Agent, through="TeamMember", related_name="teams")
     enabled = models.BooleanField(default=True, help_text="A team that is off answers nothing.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -41,6 +44,11 @@ class AgentTeam(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def status(self) -> str:
+        """`active` or `disabled`, as the API says it."""
+        return "active" if self.enabled else "disabled"
 
 
 class TeamMember(models.Model):

@@ -20,7 +20,7 @@ from agents.providers.base import (
     StreamMalformed,
 )
 from agents.providers.calls import Calls, Fragment, Function, TooMuch
-from agents.providers.speech import AT_LENGTH, Speech, storable
+from agents.providers.speech import AT_FILTER, AT_LENGTH, Speech, storable
 from agents.providers.sse import LineTooLong, Splitter
 from agents.providers.upstream import Upstream
 
@@ -33,7 +33,7 @@ MOST_SEALED = 1_000_000  # characters of signatures and of thoughts that came en
 ENDS = {
     "max_tokens": AT_LENGTH,
     "model_context_window_exceeded": Status("cut at the end of the model's context window", LENGTH),
-    "refusal": Status("stopped by the provider's content filter"),
+    "refusal": AT_FILTER,
     "pause_turn": Status("paused by the provider before its end"),
 }
 STATUS_OF = {  # of an error that is reported in a stream, which has a type alone

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agents.providers import profiles
-from agents.providers.base import ChatMessage, ChatRequest, Image, ProviderSpec
+from agents.providers.base import ANY_TOOL, ChatMessage, ChatRequest, Image, Options, ProviderSpec
 
 MOST_TOKENS = 8192  # of an answer, where the model's own limit is not known
 LEAST_THINKING = 1024  # tokens, by their rules
@@ -36,6 +36,7 @@ def body(request: ChatRequest, spec: ProviderSpec, *, thinking: int = 0) -> byte
         "max_tokens": most,
         "messages": _messages(request, spec),
         "stream": True,
+        **_options(request.options),
     }
     if thinking and _may_think(request, spec):
         said["thinking"] = {"type": "enabled", "budget_tokens": max(thinking, LEAST_THINKING)}
@@ -44,7 +45,7 @@ def body(request: ChatRequest, spec: ProviderSpec, *, thinking: int = 0) -> byte
         said["system"] = _marked(system)
     if request.tools:
         tools = [{"name": t.name, "description": t.description, "input_schema": t.parameters} for t in request.tools]
-        said["tools"], said["tool_choice"] = _marked(tools), {"type": "auto"}
+        said["tools"], said["tool_choice"] = _marked(tools), _choice(request.options.call)
     elif called := {_name(call.name) for one in request.messages for call in one.calls}:
         schema = {"type": "object"}
         said["tools"] = [{"name": name, "input_schema": schema} for name in sorted(called)]
@@ -52,12 +53,32 @@ def body(request: ChatRequest, spec: ProviderSpec, *, thinking: int = 0) -> byte
     return msgspec.json.encode(said)
 
 
+def _options(asked: Options) -> Block:
+    """What is asked of the answer, in their words: temperatures end at 1 there."""
+    said: Block = {
+        "temperature": None if asked.temperature is None else min(asked.temperature, 1.0),
+        # Newer models take one of the two.
+        "top_p": asked.top_p if asked.temperature is None else None,
+        "stop_sequences": [one for one in asked.stop if one.strip()] or None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _choice(call: str) -> Block:
+    if not call:
+        return {"type": "auto"}
+    return {"type": "any"} if call == ANY_TOOL else {"type": "tool", "name": call}
+
+
 def _may_think(request: ChatRequest, spec: ProviderSpec) -> bool:
     """Whether the model is known to think, and a turn that it goes on with began with thoughts of this provider.
 
-    A turn lasts from words of the user to the next that do not stand with the results of tools.
+    Where it is told which tool to call, or how daring to be, it may not. A turn lasts from words of the user to the
+    next that do not stand with the results of tools.
     """
     if "reasoning" not in profiles.profile(request.model).capabilities:
+        return False
+    if request.options.call or request.options.temperature is not None or request.options.top_p is not None:
         return False
     first: ChatMessage | None = None
     role = ""

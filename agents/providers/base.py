@@ -72,6 +72,21 @@ class ChatMessage(msgspec.Struct, frozen=True):
         return self.kept.data if self.kept and (self.kept.provider, self.kept.kind) == (spec.name, spec.kind) else None
 
 
+ANY_TOOL = "*"
+
+
+class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a model is to answer; what is None or empty is left to it, and so is what its service has no word for.
+
+    `call` names the tool that it must call; ANY_TOOL: one of those that it is offered.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    call: str = ""
+
+
 class ChatRequest(msgspec.Struct, frozen=True):
     """What a model is asked: the system prompt, then the conversation, oldest first, and the tools it may call.
 
@@ -83,6 +98,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     system: str = ""
     tools: tuple[ToolDefinition, ...] = ()
     most_tokens: int | None = None
+    options: Options = Options()
 
 
 Spoken = TextDelta | ReasoningDelta | Status | Usage | Kept | ToolCall

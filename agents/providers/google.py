@@ -21,7 +21,7 @@ from agents.providers.base import (
     StreamMalformed,
 )
 from agents.providers.calls import Calls, Fragment, Function, TooMuch
-from agents.providers.speech import AT_LENGTH, Speech, storable
+from agents.providers.speech import AT_FILTER, AT_LENGTH, Speech, storable
 from agents.providers.sse import LineTooLong, Splitter
 from agents.providers.upstream import Upstream
 
@@ -31,13 +31,12 @@ MOST_PAGES = 10  # of a list of models, with up to a thousand each
 LAST_WORDS_SECONDS = 2.0  # for the end of the stream, once the model has finished
 MOST_PARTS = 10_000  # that are kept
 MOST_SEALED = 1_000_000  # characters of signatures
-FILTERED = Status("stopped by the provider's content filter")
 ENDS = {
     "MAX_TOKENS": AT_LENGTH,
     "RECITATION": Status("stopped by the provider because it recited a source"),
     "LANGUAGE": Status("stopped by the provider because of its language"),
     "OTHER": Status("stopped by the provider"),
-    **dict.fromkeys(("SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"), FILTERED),
+    **dict.fromkeys(("SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"), AT_FILTER),
 }
 BROKEN = {  # what the model said could not be read; that of another try may be
     "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agents.providers import google_schema, profiles
-from agents.providers.base import ChatMessage, ChatRequest, ProviderSpec, ToolDefinition
+from agents.providers.base import ANY_TOOL, ChatMessage, ChatRequest, Options, ProviderSpec, ToolDefinition
 
 LEFT_OUT = "…"  # in the place of a user's words that a conversation began with and that are not told any more
 UNSIGNED = "skip_thought_signature_validator"  # what is sent for a call that another model asked for
@@ -28,7 +28,10 @@ def body(request: ChatRequest, spec: ProviderSpec, *, reduced: bool = False) -> 
         said["systemInstruction"] = {"parts": system}
     if request.tools:
         said["tools"] = [{"functionDeclarations": [_tool(one, reduced=reduced) for one in request.tools]}]
-    wanted: Part = {}
+        if asked := request.options.call:
+            only = {} if asked == ANY_TOOL else {"allowedFunctionNames": [asked]}
+            said["toolConfig"] = {"functionCallingConfig": {"mode": "ANY", **only}}
+    wanted = _options(request.options)
     if "reasoning" in profiles.profile(request.model).capabilities:
         wanted["thinkingConfig"] = {"includeThoughts": True}
     if request.most_tokens is not None:  # thoughts among them
@@ -36,6 +39,11 @@ def body(request: ChatRequest, spec: ProviderSpec, *, reduced: bool = False) -> 
     if wanted:
         said["generationConfig"] = wanted
     return msgspec.json.encode(said)
+
+
+def _options(asked: Options) -> Part:
+    said = {"temperature": asked.temperature, "topP": asked.top_p, "stopSequences": asked.stop or None}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _tool(offered: ToolDefinition, *, reduced: bool) -> Part:

@@ -19,9 +19,21 @@ def body(request: ChatRequest, spec: ProviderSpec) -> Body:
     }
     if request.tools:
         said["tools"] = [{"type": "function", "function": offered} for offered in request.tools]
-    if request.most_tokens is not None:
-        said["options"] = {"num_predict": request.most_tokens}
+    if options := _options(request):
+        said["options"] = options
     return said
+
+
+def _options(request: ChatRequest) -> Body:
+    """What is asked of the answer; that a tool must be called, there is no word for."""
+    asked = request.options
+    said = {
+        "num_predict": request.most_tokens,
+        "temperature": asked.temperature,
+        "top_p": asked.top_p,
+        "stop": asked.stop or None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def encoded(said: Body) -> bytes:

@@ -20,7 +20,7 @@ from agents.providers.base import (
 )
 from agents.providers.calls import Calls, Fragment, TooMuch
 from agents.providers.openai_models import Models
-from agents.providers.speech import AT_LENGTH, Speech, storable
+from agents.providers.speech import AT_FILTER, AT_LENGTH, Speech, storable
 from agents.providers.sse import LineTooLong, Splitter
 from agents.providers.thinking import Opening
 from agents.providers.upstream import Upstream
@@ -31,7 +31,7 @@ DEAREST_USD = 10_000  # that an answer can cost by a service's own words
 LAST_WORDS_SECONDS = 2.0  # for usage and the end, once the model has finished
 ENDS = {
     "length": AT_LENGTH,
-    "content_filter": Status("stopped by the provider's content filter"),
+    "content_filter": AT_FILTER,
 }
 ENDLESS_THOUGHTS = "ended in the middle of its thoughts"
 STATUS_OF = {  # of an error that is reported in a stream, which has a code alone

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from agents.providers import presets, profiles
-from agents.providers.base import ChatMessage, ChatRequest, ProviderSpec, ToolCall, ToolDefinition
+from agents.providers.base import ANY_TOOL, ChatMessage, ChatRequest, ProviderSpec, ToolCall, ToolDefinition
 from agents.providers.presets import Preset
 
 OLDER, NEWER = "max_tokens", "max_completion_tokens"  # of an answer, with its thoughts: every server knows the older
@@ -28,9 +28,19 @@ def body(request: ChatRequest, spec: ProviderSpec) -> Body:
         said["stream_options"] = {"include_usage": True}
     if request.tools:
         said["tools"] = [_tool(one) for one in request.tools]
+    said |= _options(request)
     if request.most_tokens is not None:
         said[NEWER if profiles.host(spec.base_url) in presets.NEWER_LIMIT else OLDER] = request.most_tokens
     return said
+
+
+def _options(request: ChatRequest) -> Body:
+    asked = request.options
+    said: Body = {"temperature": asked.temperature, "top_p": asked.top_p, "stop": asked.stop or None}
+    if asked.call and request.tools:
+        named = {"type": "function", "function": {"name": asked.call}}
+        said["tool_choice"] = "required" if asked.call == ANY_TOOL else named
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def without(said: Body, refused: str) -> Body | None:

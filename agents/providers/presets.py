@@ -75,6 +75,11 @@ NEWER_LIMIT = frozenset(host for host, preset in _BY_HOST.items() if preset.newe
 """The hosts themselves: a server elsewhere that is set up as one of them may know the older field alone."""
 
 
+def service(spec: ProviderSpec) -> str:
+    """Whose service a provider is: OpenAI's wire format is spoken by many, any other by one; empty: it is not known."""
+    return of(spec).name if spec.kind == "openai" else spec.kind
+
+
 def of(spec: ProviderSpec) -> Preset:
     """The provider's preset, by its name or its address; one that differs in nothing for any other server."""
     return PRESETS.get(spec.preset) or _BY_HOST.get(profiles.host(spec.base_url), _OTHER)

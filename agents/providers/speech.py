@@ -1,9 +1,10 @@
 """What an answer says, gathered from its pieces and held to its limits. Pure."""
 
-from agents.events import LENGTH, ReasoningDelta, Status, TextDelta
+from agents.events import FILTERED, LENGTH, ReasoningDelta, Status, TextDelta
 from agents.providers.base import AnswerTooLong, ProviderError, StreamMalformed
 
 AT_LENGTH = Status("cut at the model's length limit", LENGTH)
+AT_FILTER = Status("stopped by the provider's content filter", FILTERED)
 MOST_TURNS = 1_000  # from reasoning to answer and back: each is a part of the message that is stored
 Kind = type[TextDelta] | type[ReasoningDelta]
 

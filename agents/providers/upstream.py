@@ -27,7 +27,7 @@ from agents.providers.base import (
     StreamCut,
     UnknownModel,
 )
-from core import outbound
+from core import outbound, tracing
 
 ERROR_BODY_LIMIT = 64_000
 DETAIL_LIMIT = 500
@@ -162,6 +162,7 @@ async def _send(
     spec: ProviderSpec, method: str, path: str, headers: Mapping[str, str], body: bytes | None
 ) -> httpx.Response:
     client = outbound.client()
+    headers = {**headers, **tracing.headers_for(spec.base_url)}
     timeout = httpx.Timeout(None, connect=spec.connect_seconds)
     try:
         outgoing = client.build_request(

@@ -1,6 +1,5 @@
 """What the tools of a workspace are connected to: each change is audited, and no token is in any log."""
 
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -8,6 +7,7 @@ from django.db import transaction
 from accounts.models import Actor
 from agents.models import Connection
 from approvals.services import audit, policies
+from core import commits
 
 
 @transaction.atomic
@@ -35,4 +35,4 @@ def _tell(connection: Connection, by: Actor, before: Any, after: Any) -> None:
             data={"kind": connection.kind, "before": before, "after": after},
         )
     )
-    transaction.on_commit(partial(policies.rejudge, connection.workspace_id), robust=True)
+    commits.after(policies.rejudge, connection.workspace_id)

@@ -15,7 +15,7 @@ from django.utils.text import slugify
 from accounts.models import Actor, Role
 from accounts.permissions import RoleMissing, own_key
 from agents.models import Agent, AgentKind, Skill
-from agents.services import reporting, schedules, switches, versions
+from agents.services import bare, reporting, schedules, switches, versions
 from agents.services.switches import UnknownAgent
 from agents.tools import registry
 from approvals.services import audit
@@ -225,6 +225,7 @@ def _check(agent: Agent, before: dict[str, Any]) -> None:
         found = getattr(agent, name)
         if not isinstance(found, list) or len(found) > most or len(_texts(found)) != len(found):
             raise Invalid.field(name, f"up to {most} texts of {LONGEST_NAME} characters at most, each once")
+    bare.check(agent)
     schedules.parse(agent.schedule)
     if agent.reports_to != before.get("reports_to", ""):
         agent.reports_to = reporting.known(agent.workspace_id, agent.reports_to)

@@ -8,7 +8,6 @@ import asyncio
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Actor, Role
 from accounts.permissions import RoleMissing
-from agents.mcp import sessions
+from agents.mcp import pinned
 from agents.models import McpServer, McpTool
 from agents.models.described import RetryClass
 from agents.models.mcp import McpTransport
@@ -28,7 +27,7 @@ from agents.tools import offers, outside
 from agents.tools.registry import ToolError
 from approvals.models import Risk
 from approvals.services import audit, policies
-from core import guarded
+from core import commits, guarded
 from core.errors import Conflict, Invalid, NotFound
 
 MOST_SERVERS = 50  # of a workspace
@@ -131,8 +130,10 @@ def refresh(server: McpServer, *, by: Actor) -> McpServer:
     admit(by, Role.MANAGER)
     with asking.place():
         _claim(server)
+        from agents.mcp import sessions  # noqa: PLC0415  the SDK, which only who has servers needs
+
         try:
-            found = asyncio.run(sessions.tools(sessions.reach(server)))
+            found = asyncio.run(sessions.tools(pinned.reach(server)))
         except ToolError as error:
             problem = outside.line(error.detail, 300)
         else:
@@ -150,7 +151,7 @@ def _claim(server: McpServer) -> None:
     """Note that the server is being asked. The note of a process that died holds for a while, and no longer."""
     rows = McpServer.objects.filter(workspace=server.workspace_id)
     list(rows.select_for_update().order_by("pk").values_list("pk"))
-    since = Now() - timedelta(seconds=sessions.LIST_SECONDS + 10.0)
+    since = Now() - timedelta(seconds=pinned.LIST_SECONDS + 10.0)
     if rows.filter(problem=ASKING, checked_at__gt=since).exists():
         raise BeingAsked("An MCP server of the workspace is being asked for its tools. Try again when it has answered.")
     if not rows.filter(pk=server.pk).update(checked_at=Now(), problem=ASKING):
@@ -269,4 +270,4 @@ def _record(server: McpServer, by: Actor, event: str, **data: Any) -> None:
             data=data,
         )
     )
-    transaction.on_commit(partial(policies.rejudge, server.workspace_id), robust=True)
+    commits.after(policies.rejudge, server.workspace_id)

@@ -1,5 +1,6 @@
 """Skills: bundles of tools that agents have. A change of one is a new version of each agent that has it."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -114,6 +115,16 @@ def remove(skill: Skill, *, by: Actor) -> None:
         raise SkillUsed(f"Take it from {', '.join(slugs)} first.")
     _record(locked, by, before=_told(locked), after=None)
     locked.delete()
+
+
+def told_apart(by: Actor, words: Sequence[str]) -> dict[str, list[str]]:
+    """What people call an agent's skills: `skills` of the workspace by their slugs, and other words: `capabilities`."""
+    known = set(Skill.objects.visible_to(by).filter(slug__in=words).values_list("slug", flat=True))
+    each = list(dict.fromkeys(words))
+    return {
+        "skills": [word for word in each if word in known],
+        "capabilities": [word for word in each if word not in known],
+    }
 
 
 def _with(skill: Skill) -> Any:

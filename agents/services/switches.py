@@ -3,7 +3,6 @@
 The switch of a whole workspace is in accounts/services/workspaces.py.
 """
 
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from agents.models import Agent, ToolSetting
 from agents.tools import registry
 from approvals.autonomy import Autonomy
 from approvals.services import audit, policies
+from core import commits
 from core.errors import Forbidden, Invalid, NotFound
 
 
@@ -66,7 +66,7 @@ def change_agent(agent: Agent, *, by: Actor, autonomy: str | None = None, enable
     locked.save(update_fields=["autonomy", "enabled", "updated_at"])
     _tell("agent.promoted" if promoted else "agent.changed", by, ("agent", agent.pk), before=before, after=after)
     if promoted:
-        transaction.on_commit(partial(policies.rejudge, agent.workspace_id, agent_id=agent.pk), robust=True)
+        commits.after(policies.rejudge, agent.workspace_id, agent_id=agent.pk)
     return locked
 
 

@@ -60,18 +60,20 @@ def get(team_id: UUID, *, by: Actor) -> AgentTeam:
 
 
 @transaction.atomic
-def create(*, by: Actor, name: str, agents: Sequence[str], slug: str = "", lead: str = "", **fields: Any) -> AgentTeam:
-    """Make a team of the agents of these slugs; the first leads it unless another is named.
+def create(
+    *, by: Actor, name: str, agents: Sequence[str] = (), slug: str = "", lead: str = "", **fields: Any
+) -> AgentTeam:
+    """Make a team of the agents of these slugs; unless another is named its first member leads it, whenever it comes.
 
     Raises MayNotSwitch, Invalid for slugs of no agent or a team too many, TeamExists.
     """
     _admit(by)
     check_room(by.workspace.pk)
-    found = _agents(by, agents)
+    found = _agents(by, agents) if agents else []
     slug = slug or slugify(name)[:60]
     if not slug:
         raise Invalid.field("slug", "the name makes none: send one", "required")
-    leader = _agents(by, [lead], "lead")[0] if lead else found[0]
+    leader = _agents(by, [lead], "lead")[0] if lead else next(iter(found), None)
     team = AgentTeam(workspace=by.workspace, slug=slug, name=name, lead=leader, **fields)
     try:
         with transaction.atomic():
@@ -98,9 +100,10 @@ def change(
         setattr(locked, name, value)
     if lead is not None:
         locked.lead = _agents(by, [lead], "lead")[0]
+    found = _agents(by, agents) if agents is not None else []
+    locked.lead = locked.lead or next(iter(found), None)
     locked.save()
     if agents is not None:
-        found = _agents(by, agents)
         locked.members.all().delete()
         _seat(locked, found)
     record(locked, by, before=before)
@@ -120,6 +123,9 @@ def add(team: AgentTeam, agent_id: UUID, *, by: Actor) -> AgentTeam:
     if locked.members.count() >= MOST_MEMBERS:
         raise Invalid(f"A team has {MOST_MEMBERS} members at most.")
     TeamMember.objects.create(team=locked, agent=agent, place=last.place + 1 if last else 1)
+    if locked.lead is None:
+        locked.lead = agent
+        locked.save()
     record(locked, by, before=before)
     return locked
 
@@ -152,6 +158,15 @@ def remove(team: AgentTeam, *, by: Actor) -> None:
     _tell(locked, by, before=before, after=None)
 
 
+def retire(team: AgentTeam, *, by: Actor) -> AgentTeam | None:
+    """Delete a team, or switch it off where people have talked with it; gives it then. Raises MayNotSwitch."""
+    try:
+        remove(team, by=by)
+    except TeamUsed:
+        return change(team, by=by, enabled=False)
+    return None
+
+
 def check_room(workspace_id: UUID) -> None:
     """Raises Invalid where the workspace has as many teams as it may."""
     if AgentTeam.objects.filter(workspace=workspace_id).count() >= MOST:
@@ -162,7 +177,8 @@ def check(team: AgentTeam) -> None:
     """Raises Invalid where a stored team has a lead or a member of another workspace, or too many members."""
     if team.members.count() > MOST_MEMBERS:
         raise Invalid.field("agents", f"a team has {MOST_MEMBERS} members at most", "too_many")
-    others = Agent.objects.filter(pk__in=[team.lead_id, *team.members.values_list("agent", flat=True)])
+    its = [team.lead_id, *team.members.values_list("agent", flat=True)]
+    others = Agent.objects.filter(pk__in=[agent_id for agent_id in its if agent_id])
     if others.exclude(workspace=team.workspace_id).exists():
         raise Invalid.field("agents", "all of them are of the team's workspace", "unknown_agent")
 
@@ -173,7 +189,7 @@ def told(team: AgentTeam) -> dict[str, Any]:
     return {
         "slug": team.slug,
         **{name: getattr(team, name) for name in FIELDS},
-        "lead": team.lead.slug,
+        "lead": team.lead.slug if team.lead else "",
         "agents": members,
     }
 

@@ -21,7 +21,7 @@ from agents.tools import openapi, registry, schema, templates
 from agents.tools.openapi import Proposal
 from approvals.models import Risk
 from approvals.services import audit, policies
-from core import guarded
+from core import commits, guarded
 from core.errors import Conflict, Invalid, NotFound
 
 FIELDS = (
@@ -323,7 +323,7 @@ def _record(by: Actor, tool: Tool, before: Any, after: Any) -> None:
             data={"before": before, "after": after},
         )
     )
-    transaction.on_commit(partial(policies.rejudge, tool.workspace_id), robust=True)
+    commits.after(policies.rejudge, tool.workspace_id)
 
 
 def _record_secret(by: Actor, row: ToolSecret, **told: Any) -> None:
@@ -336,4 +336,4 @@ def _record_secret(by: Actor, row: ToolSecret, **told: Any) -> None:
             data={"name": row.name, **told},
         )
     )
-    transaction.on_commit(partial(policies.rejudge, row.workspace_id), robust=True)
+    commits.after(policies.rejudge, row.workspace_id)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from functools import cache, partial
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from django.db.models import F, TextField
 from django.db.models.functions import Cast
 from django.db.models.signals import post_delete, post_save
 
-from agents.mcp import sessions
+from agents.mcp import pinned
 from agents.models import McpServer, McpTool
 from agents.tools import offers, schema
 from agents.tools.registry import Context, Preview, Retry, Risk, ToolFailed, ToolResult, ToolSpec, source
@@ -46,7 +47,7 @@ def _usable(workspace_id: UUID) -> Any:
 def version_of(row: McpTool, secrets: str) -> str:
     """What an approval is bound to: what the tool is, where its server is, and who we are there, by a keyed hash."""
     server = row.server
-    return sessions.hash_of(
+    return pinned.hash_of(
         {
             "definition": row.accepted_hash,
             "risk": row.risk,
@@ -68,7 +69,7 @@ def spec_of(row: McpTool, secrets: str) -> ToolSpec:
         risk=Risk(row.risk),
         retry=Retry(row.retry),
         version=version,
-        timeout=sessions.CALL_SECONDS + 10.0,  # the conversation has its own clock, which knows more of what happened
+        timeout=pinned.CALL_SECONDS + 10.0,  # the conversation has its own clock, which knows more of what happened
         signature=schema.given(said["parameters"]),
         run=partial(_run, row.pk, version),
         preview=partial(_preview, row.remote_name, row.server.name),
@@ -83,15 +84,18 @@ def _preview(tool: str, server: str, _context: Context, /, **arguments: Any) -> 
 
 async def _run(pk: UUID, version: str, context: Context, /, **arguments: Any) -> ToolResult:
     where, row = await bridge.in_thread(_read, context.workspace_id, pk, version)
+    from agents.mcp import sessions  # noqa: PLC0415  loaded already, in the thread
+
     try:
         return await sessions.call(where, row.remote_name, row.accepted_hash, arguments, context.key)
-    except sessions.Changed as changed:
+    except pinned.Changed as changed:
         await bridge.in_thread(offers.noticed, row.server_id, changed.found)
         raise
 
 
-def _read(workspace_id: UUID, pk: UUID, version: str) -> tuple[sessions.Reach, McpTool]:
+def _read(workspace_id: UUID, pk: UUID, version: str) -> tuple[pinned.Reach, McpTool]:
     """The tool as it is now, and where; raises ToolFailed unless it is the accepted one, of this version."""
+    import_module("agents.mcp.sessions")  # takes half a second the first time, in which this thread alone waits
     row = (
         McpTool.objects.filter(pk=pk, workspace_id=workspace_id, server__enabled=True).select_related("server").first()
     )
@@ -99,7 +103,7 @@ def _read(workspace_id: UUID, pk: UUID, version: str) -> tuple[sessions.Reach, M
         raise ToolFailed(CHANGED)
     if version_of(row, str(row.server.secrets)) != version:
         raise ToolFailed(CHANGED)
-    return sessions.reach(row.server), row
+    return pinned.reach(row.server), row
 
 
 def forget(workspace_id: UUID) -> None:

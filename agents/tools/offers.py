@@ -3,17 +3,17 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.db import transaction
 
-from agents.mcp import sessions
+from agents.mcp.pinned import hash_of
 from agents.models import McpServer, McpTool
 from agents.tools import outside, registry, schema
 from approvals.services import audit, policies
+from core import commits
 from core.errors import Invalid
 
 LARGEST = 64_000  # bytes of a definition
@@ -36,7 +36,7 @@ def noticed(server_id: UUID, found: Sequence[Mapping[str, Any]]) -> str:
         row = rows.get(name) or McpTool(workspace_id=server.workspace_id, server=server, remote_name=name)
         if row._state.adding:
             row.name = _called(server, name)
-        _offer(row, dict(one), sessions.hash_of(one))
+        _offer(row, dict(one), hash_of(one))
     for name, row in rows.items():
         if name not in said and row.offered_hash:
             _offer(row, {}, "")
@@ -52,7 +52,7 @@ def _fits(said: Mapping[str, Any]) -> bool:
         ):
             return False
         schema.given(said["parameters"])
-        sessions.hash_of(said)
+        hash_of(said)
     except (Invalid, ValueError, TypeError, RecursionError):
         return False
     return True
@@ -83,4 +83,4 @@ def _offer(row: McpTool, said: dict[str, Any], found: str) -> None:
                 data={"tool": row.name, "accepted": row.accepted_hash, "offered": found},
             )
         )
-        transaction.on_commit(partial(policies.rejudge, row.workspace_id), robust=True)
+        commits.after(policies.rejudge, row.workspace_id)

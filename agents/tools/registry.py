@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
@@ -266,9 +266,15 @@ def doubled() -> list[str]:
     return sorted(name for name, found in _registered.items() if len(found) > 1)
 
 
-def offered(workspace_id: UUID, wanted: Sequence[str]) -> tuple[ToolDefinition, ...]:
-    """Those of the wanted tools that exist and are switched on, as a model of this workspace is offered them."""
-    off = set(ToolSetting.objects.filter(workspace_id=workspace_id, enabled=False).values_list("tool", flat=True))
+def offered(
+    workspace_id: UUID, wanted: Sequence[str], *, off: Collection[str] | None = None
+) -> tuple[ToolDefinition, ...]:
+    """Those of the wanted tools that exist and are switched on, as a model of this workspace is offered them.
+
+    `off` are those that are not switched on, where the caller knows them.
+    """
+    if off is None:
+        off = set(ToolSetting.objects.filter(workspace_id=workspace_id, enabled=False).values_list("tool", flat=True))
     specs = [spec for name in dict.fromkeys(wanted) if name not in off and (spec := _named(name, workspace_id))]
     specs = [spec for spec in specs if spec.available is None or spec.available(workspace_id)]
     return tuple(_definition(spec, _choices(spec.narrow, workspace_id) if spec.narrow else {}) for spec in specs)

@@ -1,0 +1,1 @@
+"""The pages of agents in the console for people in a browser."""
