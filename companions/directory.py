@@ -36,6 +36,11 @@ def first(actor: Actor) -> Companion:
     raise UnknownCompanion("This workspace has no companion yet.")
 
 
+def of_id(actor: Actor, companion_id: UUID) -> Companion | None:
+    """The workspace's companion of this id, with its agent, as it is remembered; None where it is not."""
+    return next((one for one in _companions(actor).values() if one.pk == companion_id), None)
+
+
 def forget(**_: Any) -> None:
     """Ask the database again."""
     _known.clear()

@@ -9,8 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
+from core import prepared
 from memory import dates, embedders, signs, terms
 from memory.fields import halfvec
 from memory.questions import Question
@@ -18,18 +17,22 @@ from memory.scoring import NEAREST, Cell, Worth
 
 WORDED = 300  # entries that say the question's words
 FOLLOWED = 40  # of the best of them, those that follow are looked at
+SEEN = 200  # messages of the conversation at hand that its model sees anyway
 DATED = 200  # entries that are looked at for their day alone
 
 _LIVE = """entry.owner_id = ANY(%(owners)s) AND entry.status = 'active' AND entry.layer = ANY(%(layers)s)
     AND (entry.expires_at IS NULL OR entry.expires_at > statement_timestamp())
-    AND (entry.message_id IS NULL OR entry.message_id <> ALL(%(without)s::uuid[]))"""
+    AND (entry.conversation_id IS DISTINCT FROM %(but)s::uuid OR entry.message_id IS NULL OR entry.seq <= (
+        SELECT max(seq) - %(seen)s FROM memory_entry WHERE conversation_id = %(but)s::uuid))"""
+_OF_OWNER = _LIVE.replace("owner_id", "owner_id + 0")
 _SEEN = """entry.id, entry.conversation_id, entry.seq, entry.speaker, entry.said_at, entry.terms,
     entry.context <> '' AS answers"""
-# Terms name their owner: "+ 0" has their index read alone, and not the owner's whole index with it. Of what says one of
+# "+ 0" has the index read that finds few, and not all of the owner's with it or instead of it, even where PostgreSQL
+# has not counted yet how much there is: terms name their owner, and a conversation has one. Of what says one of
 # the words the best are taken by how rare the words are with these owners; equal masks are worth the same.
 _BY_WORDS = f"""worded AS MATERIALIZED (
     SELECT {_SEEN}, NULL::float8 AS meaning, {{mask}} AS mask FROM memory_entry AS entry
-    WHERE entry.terms @@ %(any)s::tsquery AND {_LIVE.replace("owner_id", "owner_id + 0")}),
+    WHERE entry.terms @@ %(any)s::tsquery AND {_OF_OWNER}),
 kinds AS MATERIALIZED (SELECT mask, count(*) AS entries FROM worded GROUP BY mask),
 said AS MATERIALIZED (
     SELECT bit, coalesce(sum(entries) FILTER (WHERE mask >> bit & 1 = 1), 0) AS entries
@@ -43,7 +46,7 @@ _BEST = "SELECT id, conversation_id, seq, speaker, said_at, terms, answers, mean
 # What was said next after those that say the most of the question: an answer rarely says the words of its question.
 _NEXT = f"""SELECT {_SEEN}, NULL::float8 FROM (SELECT conversation_id, seq FROM best LIMIT %(next)s) AS said
     CROSS JOIN LATERAL (SELECT * FROM memory_entry AS entry WHERE entry.conversation_id = said.conversation_id
-        AND entry.seq BETWEEN said.seq + 1 AND said.seq + 2 AND {_LIVE}) AS entry"""
+        AND entry.seq BETWEEN said.seq + 1 AND said.seq + 2 AND {_OF_OWNER}) AS entry"""
 # The inner query is answered by the index `vectors_of_owner` alone, in which an owner's vectors lie side by side.
 _BY_MEANING = f"""SELECT {_SEEN}, near.meaning FROM (
         SELECT entry.id, 1 - (entry.embedding <=> %(vector)s::halfvec) AS meaning FROM memory_entry AS entry
@@ -65,14 +68,15 @@ _TOTAL = "(SELECT entries::text FROM total)"
 
 
 def find(
-    owners: Sequence[int], question: Question, *, layers: Collection[str], without: Collection[UUID]
+    owners: Sequence[int], question: Question, *, layers: Collection[str], but: UUID | None = None
 ) -> tuple[list[Cell], Worth]:
-    """The live entries of these layers that are weighed, `without` these messages; and what the words are worth."""
+    """The live entries of these layers that are weighed, and what the words are worth.
+
+    Not among them are the newest messages of one conversation, `but`.
+    """
     statement, parameters = _statement(question, owners)
-    parameters |= {"owners": list(owners), "layers": list(layers), "without": list(without)}
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows = cursor.fetchall()
+    parameters |= {"owners": list(owners), "layers": list(layers), "but": but, "seen": SEEN}
+    rows = prepared.execute(statement, parameters).fetchall()
     total, *said = map(int, rows[0][-1].split(",")) if rows else (0,)
     return _cells(rows, question), Worth(said, total=total)
 

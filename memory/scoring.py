@@ -63,23 +63,35 @@ def scored(cells: Sequence[Cell], question: Question, *, worth: "Worth", weights
     sessions = _sessions(pool, worth, most, meaning)
     places = {cell.place: cell for cell in cells}
     each = [weights[part] for part in PARTS]
-    found = []
+    meant, whole, asked = meaning.get, worth.whole, question.asked
+    weighed = []
     for cell in pool:
-        near = _near(cell, places)
-        following = near[1]
+        before, after, earlier = _near(cell, places)
+        own, seen = worth(cell.mask), cell.mask
+        new = (before.mask & ~seen) if before else 0
+        seen |= new
+        of_before = worth(new) / most if new else 0.0
+        new = (after.mask & ~seen) if after else 0
+        seen |= new
+        of_after = worth(new) / most if new else 0.0
+        new = (earlier.mask & ~seen) if earlier else 0
         values = (
-            *_of_words(cell, near, worth, most),
-            meaning.get(cell.id, 0.0),
-            meaning.get(following.id, 0.0) if following else 0.0,
+            own / most,
+            own / whole,
+            of_before,
+            of_after,
+            worth(new) / most if new else 0.0,
+            meant(cell.id, 0.0),
+            meant(after.id, 0.0) if after else 0.0,
             sessions[cell.session],
-            float(cell.speaker in question.asked),
+            1.0 if cell.speaker in asked else 0.0,
             cell.date,
-            float(cell.answers),
+            1.0 if cell.answers else 0.0,
             *_of_signs(cell.signs, question.when, question.where),
         )
-        found.append(Scored(cell, sum(map(mul, each, values)), values))
-    found.sort(key=lambda one: (-one.score, one.cell.id))
-    return found
+        weighed.append((-sum(map(mul, each, values)), cell.id, cell, values))
+    weighed.sort()
+    return [Scored(cell, -score, values) for score, _, cell, values in weighed]
 
 
 def parts(scored: Scored, weights: Mapping[str, float]) -> dict[str, float]:
@@ -131,21 +143,15 @@ def _sessions(
     return best
 
 
-def _of_words(cell: Cell, near: Sequence[Cell | None], worth: Worth, most: float) -> tuple[float, ...]:
-    own = worth(cell.mask)
-    seen, found = cell.mask, []
-    for one in near:
-        new = one.mask & ~seen if one else 0
-        found.append(worth(new) / most if new else 0.0)
-        seen |= new
-    return own / most, own / worth.whole, *found
-
-
-def _near(cell: Cell, places: Mapping[tuple[str, int], Cell]) -> list[Cell | None]:
+def _near(cell: Cell, places: Mapping[tuple[str, int], Cell]) -> tuple[Cell | None, Cell | None, Cell | None]:
     """What was said before it, after it, and before that, in its session."""
-    talk, seq = cell.place
-    found = (places.get((talk, seq + step)) for step in (-1, 1, -2))
-    return [one if one and one.session == cell.session else None for one in found]
+    (talk, seq), session = cell.place, cell.session
+    before, after, earlier = places.get((talk, seq - 1)), places.get((talk, seq + 1)), places.get((talk, seq - 2))
+    return (
+        before if before and before.session == session else None,
+        after if after and after.session == session else None,
+        earlier if earlier and earlier.session == session else None,
+    )
 
 
 @lru_cache(maxsize=4 << len(signs.ALL))

@@ -7,7 +7,7 @@ any of its words: an answer says "Zanzibar it is", and not again that somebody l
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -27,11 +27,13 @@ _WORDS = 24  # of a text that are looked at together, fewer than a question may 
 class Scrub:
     """What is forgotten: `facts`, places in messages, `whole` messages, and the memories by their ids.
 
-    `messages` say all of a fact somewhere.
+    `said` is what whole messages say: other messages may say the same, so it is looked for in what was told of them
+    and in nothing that the person said. `messages` say all of a fact somewhere.
     """
 
     entries: frozenset[UUID]
     facts: Sequence[Fact] = ()
+    said: Sequence[Fact] = ()
     spans: Mapping[UUID, Sequence[tuple[int, int]]] = field(default_factory=dict)
     whole: frozenset[UUID] = frozenset()
     messages: frozenset[UUID] = frozenset()
@@ -40,6 +42,16 @@ class Scrub:
     def touched(self) -> frozenset[UUID]:
         """The messages that are known to tell of it."""
         return self.messages | self.whole | frozenset(self.spans)
+
+    @property
+    def own(self) -> "Scrub":
+        """What of it is taken out of what the person said: not each word of a message that is forgotten."""
+        return replace(self, said=())
+
+    @property
+    def quoted(self) -> "Scrub":
+        """What of it is taken out of answers that are given again: also what says all of such a message."""
+        return replace(self, facts=(*self.facts, *self.said))
 
     def text(self, said: str, *, near: bool, spans: Sequence[tuple[int, int]] = ()) -> str:
         """What is left of a text; FORGOTTEN where nothing is."""
@@ -76,7 +88,7 @@ class Scrub:
 
     def tells(self, text: str, *, near: bool) -> bool:
         """Whether a text says all of a fact, or near the memory some of it."""
-        if not self.facts:
+        if not (self.facts or self.said):
             return False
         return not self._words.isdisjoint(_stems(text)) if near else says(self.facts, text)
 
@@ -86,7 +98,7 @@ class Scrub:
 
     @cached_property
     def _words(self) -> frozenset[str]:
-        return frozenset(stem for fact in self.facts for concept in fact for stem in concept)
+        return frozenset(stem for fact in (*self.facts, *self.said) for concept in fact for stem in concept)
 
 
 def fact(text: str) -> Fact:

@@ -12,8 +12,8 @@ from agents.tools.registry import Change, Context, Preview, Retry, Risk, ToolRes
 from approvals.services import audit
 from companions.models import Layer
 from core.errors import Invalid
+from memory import evidence, slots, terms
 from memory import recall as recalling
-from memory import saying, slots, terms
 from memory.models import Author, Entry, Kind, Owner
 from memory.services import entries, forgetting, owners
 from memory.services.entries import By, New, Span
@@ -72,7 +72,7 @@ def _trust(context: Context, content: str, layer: str, about: str) -> Risk:
     if layer != Layer.IDENTITY:
         return Risk.READ
     heard = [text for text in context.heard() if not text.startswith(("http://", "https://"))]
-    return Risk.READ if saying.said(content, heard) else Risk.WRITE
+    return Risk.READ if evidence.said(content, heard) else Risk.WRITE
 
 
 def _change(context: Context, content: str, layer: str, about: str) -> Preview:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 
@@ -150,10 +150,7 @@ def write(owner: Owner, new: New, *, by: By) -> tuple[Entry, bool]:
         return _once_more(same, new, by), False
     if there.count() >= MOST_ENTRIES:
         raise MemoryFull(f"There are {MOST_ENTRIES:,} memories. Forget some first.")
-    active = there.filter(status=Status.ACTIVE)
-    before: Entry | None = active.filter(layer=new.layer, slot=new.slot, single=True).first() if single else None
-    if before is None and new.replaces:
-        before = active.filter(pk=new.replaces, layer=new.layer).first()
+    before = _in_its_place(there.filter(status=Status.ACTIVE, layer=new.layer), new, single=single)
     waits = new.wait or (before is not None and by.author not in PEOPLE and _is_a_persons(before))
     entry = Entry(
         owner=owner,
@@ -192,6 +189,12 @@ def write(owner: Owner, new: New, *, by: By) -> tuple[Entry, bool]:
     _record("memory.written", owner, entry, by, superseded=str(before.pk) if before and not waits else None)
     entry.refresh_from_db()
     return entry, True
+
+
+def _in_its_place(active: QuerySet[Entry], new: New, *, single: bool) -> Entry | None:
+    """What a new one supersedes: what stands in its slot of one alone, else what it says that it replaces."""
+    found: Entry | None = active.filter(slot=new.slot, single=True).first() if single else None
+    return found or (active.filter(pk=new.replaces).first() if new.replaces else None)
 
 
 @transaction.atomic

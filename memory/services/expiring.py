@@ -5,6 +5,8 @@ time; and what was said stays where it was said.
 """
 
 import datetime
+from collections.abc import Collection
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -14,7 +16,7 @@ from django.db.models.functions import Now
 from approvals.services import audit
 from companions.models import Layer
 from core.ledger import SYSTEM
-from memory.models import Entry, Owner
+from memory.models import Entry, Kind, Owner, Reading, Source
 
 AT_ONCE = 1_000  # rows of one statement
 
@@ -45,6 +47,16 @@ def _of(owner: Owner) -> int:
             )
         )
     return gone
+
+
+def drop_said(conversations: Collection[UUID]) -> None:
+    """Delete what is kept word for word of conversations that go because their own time is over.
+
+    To be called in the transaction that deletes them, whose event tells of it.
+    """
+    Entry.objects.filter(conversation_id__in=conversations, kind=Kind.MESSAGE).delete()
+    Source.objects.filter(conversation_id__in=conversations).delete()
+    Reading.objects.filter(conversation_id__in=conversations).delete()
 
 
 def _due() -> Q:

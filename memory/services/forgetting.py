@@ -5,7 +5,8 @@ What is taken out where:
 - Memories: what is forgotten, what it was before and what it superseded, what says the same, and what was drawn from it
   alone. What follows a forgotten message no longer has it as its context.
 - Transcripts: a message that is forgotten by itself is gone whole, with its images and what tools without effect were
-  told for its answer. Of others the sentences go that are a memory's source, or say all of it; of messages that do, of
+  told for its answer; of the answer to it, and of answers that were told of it, the sentences go that share a word with
+  it. Of others the sentences go that are a memory's source, or say all of it; of messages that do, of
   what answers them, and of turns that were told of it or had tools remember, recall or forget it, those that share a
   word with it, also where other agents were asked in such a turn.
 - What tools were told and gave, with the requests to countersign it and the log's copies: of `remember`, `recall` and
@@ -148,7 +149,7 @@ def _forget(owners: Sequence[Owner], which: QuerySet[Entry], *, by: By, transcri
     for scrubs in _transcripts if transcripts else ():
         changed |= scrubs(owners[0], what, by)
     said = [one for one in gone.values() if one.kind == Kind.MESSAGE]
-    mending.scrub_answers(owners[0], what, {one.text for one in said})
+    mending.scrub_answers(owners[0], what.quoted, {one.text for one in said})
     places = [(one.conversation_id, one.seq) for one in said]
     mending.clear_after([*places, *mending.tell_anew(owners, changed)])
     _record(owners[0], gone.values(), texts, by)
@@ -219,8 +220,10 @@ def _scrub(gone: Collection[Entry], texts: Iterable[str]) -> Scrub:
     spans: dict[UUID, list[tuple[int, int]]] = {}
     for source in Source.objects.filter(entry__in=[one for one in gone if one.kind != Kind.MESSAGE]):
         spans.setdefault(source.message_id, []).append((source.start, source.end))
-    whole = frozenset(one.message_id for one in gone if one.kind == Kind.MESSAGE and one.message_id)
-    return Scrub(entries=frozenset(one.pk for one in gone), facts=facts, spans=spans, whole=whole)
+    messages = [one for one in gone if one.kind == Kind.MESSAGE]
+    said = tuple({told for one in messages if (told := fact(one.text))})
+    whole = frozenset(one.message_id for one in messages if one.message_id)
+    return Scrub(entries=frozenset(one.pk for one in gone), facts=facts, said=said, spans=spans, whole=whole)
 
 
 def _saying(owners: Sequence[Owner], what: Scrub) -> frozenset[UUID]:
@@ -231,7 +234,7 @@ def _saying(owners: Sequence[Owner], what: Scrub) -> frozenset[UUID]:
 def _without(rows: QuerySet[Entry], what: Scrub) -> dict[UUID, str]:
     """What is left of the messages that say what is forgotten, as they are remembered."""
     told = rows.filter(kind=Kind.MESSAGE, message_id__in=what.touched).values_list("message_id", "text")
-    return {one: what.text(text, near=True, spans=what.spans.get(one, ())) for one, text in told if one}
+    return {one: what.own.text(text, near=True, spans=what.spans.get(one, ())) for one, text in told if one}
 
 
 def _record(owner: Owner, gone: Collection[Entry], texts: Iterable[tuple[int, str]], by: By) -> None:

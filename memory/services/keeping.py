@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from core import ids
+from core import ids, prepared
 from core.errors import Invalid
 from memory import scrub, signs, terms
 from memory.models import Owner
@@ -170,10 +170,8 @@ def _all_of(owner_id: int, fact: scrub.Fact) -> str:
 def _run(statement: str, parameters: dict[str, Any]) -> int:
     if not parameters["memory_ids"]:
         return 0
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {statement} SELECT count(*) FROM memory_kept", parameters)
-        count: int = cursor.fetchone()[0]
-        return count
+    count: int = prepared.execute(f"WITH {statement} SELECT count(*) FROM memory_kept", parameters).fetchone()[0]
+    return count
 
 
 def _parameters(said: Iterable[tuple[Whose, Told]], *, shared: bool = False) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from accounts.models import Actor
 from approvals.services import audit
 from companions.models import Companion
+from core import prepared
 from memory.models import Owner
 from memory.querysets import OwnerQuerySet
 
@@ -45,8 +46,7 @@ def of_person(workspace_id: UUID, user_id: UUID | None, companion_id: UUID | Non
 
 def hold(workspace_id: UUID, user_id: UUID | None, companion_id: UUID | None) -> None:
     """Let nothing of these be forgotten, changed or paused until the transaction ends; others may read and hold."""
-    with connection.cursor() as cursor:
-        cursor.execute(_HOLD, {"workspace": workspace_id, "user": user_id, "companion": companion_id})
+    prepared.execute(_HOLD, {"workspace": workspace_id, "user": user_id, "companion": companion_id})
 
 
 def is_paused(owner: Owner) -> bool:

@@ -11,6 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from companions.models import Layer
+from core import prepared
 from memory.extraction import Said
 from memory.models import Author, Entry, Kind, Owner, Reading
 from memory.services import owners
@@ -34,6 +35,15 @@ UPDATE memory_reading SET due_at = clock_timestamp() + make_interval(secs => %(l
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING conversation_id
 """
+_DONE = """
+UPDATE memory_reading AS reading SET seq = greatest(reading.seq, least(%(read_to)s, last.seq)), unread = 0,
+    failures = 0, error = '', due_at = CASE
+        WHEN %(more)s THEN clock_timestamp()
+        WHEN last.seq > %(read_to)s THEN clock_timestamp() + make_interval(secs => %(idle)s) END
+FROM (SELECT coalesce(max(seq), 0) AS seq FROM memory_entry
+    WHERE conversation_id = %(conversation)s AND kind = 'message') AS last
+WHERE reading.conversation_id = %(conversation)s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +60,8 @@ def note(conversations: Sequence[UUID]) -> None:
     """Note that these have an answer more, in the transaction that stores it."""
     if not conversations or not settings.EXTRACTION:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _NOTE,
-            {
-                "conversations": list(conversations),
-                "idle": settings.EXTRACTION_IDLE_SECONDS,
-                "answers": settings.EXTRACTION_ANSWERS,
-            },
-        )
+    often = {"idle": settings.EXTRACTION_IDLE_SECONDS, "answers": settings.EXTRACTION_ANSWERS}
+    prepared.execute(_NOTE, {"conversations": list(conversations), **often})
 
 
 def claim(limit: int = 8) -> list[Part]:
@@ -71,13 +74,19 @@ def claim(limit: int = 8) -> list[Part]:
 
 
 def done(part: Part, read_to: int) -> None:
-    """Note how far the conversation was read; where messages are left it is due again at once."""
-    more = read_to < part.seq
-    Reading.objects.filter(pk=part.conversation_id, seq__lt=read_to).update(
-        seq=read_to, unread=0, failures=0, due_at=Now() if more else None, error=""
+    """Note how far the conversation was read. Where messages are left, or came meanwhile, it is due again.
+
+    What was forgotten meanwhile has taken its place with it: what comes in that place is read.
+    """
+    prepared.execute(
+        _DONE,
+        {
+            "conversation": part.conversation_id,
+            "read_to": read_to,
+            "more": read_to < part.seq,
+            "idle": settings.EXTRACTION_IDLE_SECONDS,
+        },
     )
-    if not more:  # nothing was new in it
-        Reading.objects.filter(pk=part.conversation_id, seq__gte=read_to).update(unread=0, due_at=None)
 
 
 def failed(part: Part, why: str) -> None:

@@ -3,18 +3,20 @@
 It is told as quoted data, apart from what the companion is told to do, and within a budget of tokens for each layer.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db import DEFAULT_DB_ALIAS
+
+from accounts.models import User
 from companions.models import Companion, Layer
+from core import prepared
 from memory import recall, terms
 from memory.models import Author, Entry, Kind, Owner
-from memory.services.owners import of_person
 
 BYTES_PER_TOKEN = 4
 MOST_ENTRIES = 10  # of the history
-MOST_SEEN = 200  # messages of the conversation at hand that its model sees anyway
 LONGEST = 400  # characters of an entry of the history; of a longer one it is what fits the question
 MOST_READ = 8_000  # characters of an entry in which that is looked for
 MOST_RANKED = 200  # characters of a preference by which it is ranked
@@ -32,6 +34,25 @@ HEADINGS = {
 }
 
 
+_OWNERS = """SELECT owner.id, owner.companion_id, owner.paused, person.name, companion.name
+    FROM memory_owner AS owner JOIN accounts_user AS person ON person.id = owner.user_id
+        LEFT JOIN companions_companion AS companion ON companion.id = owner.companion_id
+    WHERE owner.workspace_id = %(workspace)s AND owner.user_id = %(user)s
+        AND (owner.companion_id IS NULL OR owner.companion_id = %(companion)s)
+    ORDER BY owner.id"""
+_LIVE = "status = 'active' AND (expires_at IS NULL OR expires_at > statement_timestamp())"
+_READ = {"id", "owner", "layer", "kind", "slot", "text", "speaker", "said_at", "content_hash", "pinned"}
+_COLUMNS = [one.attname for one in Entry._meta.concrete_fields if one.name in _READ]  # in the order of the model
+# The pinned first, then the newest.
+_LAYER = f"""(SELECT {", ".join(_COLUMNS)} FROM memory_entry
+    WHERE owner_id = ANY(%(owners)s) AND layer = '{{layer}}' AND {_LIVE}
+    ORDER BY pinned DESC, updated_at DESC LIMIT %({{layer}})s)"""
+_KNOWN = " UNION ALL ".join(_LAYER.format(layer=layer.value) for layer in MOST_KNOWN)
+_THERE = f"""SELECT count(*) FROM memory_entry
+    JOIN unnest(%(ids)s::uuid[], %(hashes)s::text[]) AS told (told_id, said) ON told_id = id AND said = content_hash
+    WHERE {_LIVE}"""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """What is told, and the memories that it holds, with the hashes of what they said; empty where nothing is."""
@@ -42,8 +63,18 @@ class Block:
 
     def still_holds(self) -> bool:
         """Whether all of them are there and say the same; to be asked while the person's memories are held."""
-        rows = Entry.objects.live().filter(pk__in=self.entries).values_list("pk", "content_hash")
-        return dict(rows) == dict(zip(self.entries, self.hashes, strict=True))
+        there = prepared.execute(_THERE, {"ids": list(self.entries), "hashes": list(self.hashes)}).fetchone()
+        return bool(there[0] == len(self.entries))
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Whose memories a companion is told, and how many tokens of each layer at most."""
+
+    workspace_id: UUID
+    user_id: UUID
+    companion_id: UUID
+    budget: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +83,32 @@ class _Line:
     text: str
 
 
-def block(workspace_id: UUID, user_id: UUID, companion: Companion, message: str, *, but: UUID | None = None) -> Block:
+def budget(layers: Collection[str], tokens: Mapping[str, int]) -> dict[str, int]:
+    """How much is told of which layers, of those that a companion keeps."""
+    return {layer: int(tokens[layer]) for layer in HEADINGS if layer in layers and tokens.get(layer)}
+
+
+def block(whose: Telling, message: str, *, but: UUID | None = None) -> Block:
     """What the companion is told with a message; `but` is the conversation whose messages its model sees anyway."""
-    budget = companion.memory_budget
-    wanted = [layer for layer in HEADINGS if layer in companion.memory_layers and budget.get(layer)]
-    owners = _owners(workspace_id, user_id, companion.pk) if wanted else []
+    owners = _owners(whose) if whose.budget else []
+    known = _known(owners, whose.budget) if owners else []
     fitting: list[_Line] = []
-    for layer in wanted if owners else ():
+    for layer, tokens in whose.budget.items() if owners else ():
         lines: Iterable[_Line]
         if layer == Layer.HISTORY:
-            lines = _history(owners, message, but)
+            found = recall.recall(owners, message, limit=MOST_ENTRIES, layers=[Layer.HISTORY], but=but)
+            lines = [_line(one.entry, message) for one in found]
         elif layer == Layer.PREFERENCES:
-            lines = _by_fit(_known(owners, layer), message)
+            lines = _by_fit([one for one in known if one.layer == layer], message)
         else:
-            lines = map(_line, _known(owners, layer))
-        fitting += _fitting(lines, int(budget[layer]))
+            lines = [_line(one) for one in known if one.layer == layer]
+        fitting += _fitting(lines, tokens)
     return _block(fitting)
 
 
-def again(entries: Sequence[UUID], workspace_id: UUID, user_id: UUID, companion_id: UUID) -> Block:
+def again(entries: Sequence[UUID], whose: Telling) -> Block:
     """The same memories once more, for an answer that goes on: those that are still there, as they are now."""
-    rows = Entry.objects.live().filter(pk__in=entries, owner__in=_owners(workspace_id, user_id, companion_id))
+    rows = Entry.objects.live().filter(pk__in=entries, owner__in=_owners(whose))
     return _block([_line(one) for one in rows.defer("terms", "embedding")])
 
 
@@ -90,16 +126,29 @@ def _block(lines: Sequence[_Line]) -> Block:
     return Block(text, tuple(one.pk for one in entries), tuple(one.content_hash for one in entries))
 
 
-def _owners(workspace_id: UUID, user_id: UUID, companion_id: UUID) -> list[Owner]:
+def _owners(whose: Telling) -> list[Owner]:
     """The person's with this companion and what they share with all; none where they paused it."""
-    found = list(of_person(workspace_id, user_id, companion_id))
+    rows = prepared.execute(
+        _OWNERS, {"workspace": whose.workspace_id, "user": whose.user_id, "companion": whose.companion_id}
+    ).fetchall()
+    found = [
+        Owner(
+            id=pk,
+            workspace_id=whose.workspace_id,
+            user=User(id=whose.user_id, name=person),
+            companion=Companion(id=companion_id, name=companion) if companion_id else None,
+            paused=paused,
+        )
+        for pk, companion_id, paused, person, companion in rows
+    ]
     return [] if any(one.paused for one in found) else found
 
 
-def _known(owners: Sequence[Owner], layer: Layer) -> list[Entry]:
-    """What is known of a layer, the pinned first, then the newest; the many of one push none of another out."""
-    rows = Entry.objects.live().filter(owner__in=owners, layer=layer).defer("terms", "embedding", "context")
-    return list(rows.order_by("-pinned", "-updated_at")[: MOST_KNOWN[layer]])
+def _known(owners: Sequence[Owner], layers: Collection[str]) -> list[Entry]:
+    """What is known of who they are and what they like; the many of one layer push none of another out."""
+    most = {layer.value: number if layer in layers else 0 for layer, number in MOST_KNOWN.items()}
+    rows = prepared.execute(_KNOWN, {"owners": [one.pk for one in owners], **most}).fetchall()
+    return [Entry.from_db(DEFAULT_DB_ALIAS, _COLUMNS, row) for row in rows]
 
 
 def _by_fit(entries: Sequence[Entry], message: str) -> Iterator[_Line]:
@@ -110,17 +159,6 @@ def _by_fit(entries: Sequence[Entry], message: str) -> Iterator[_Line]:
         return len(asked & set(terms.stems(f"{one.slot} {one.text[:MOST_RANKED]}")))
 
     return map(_line, sorted(entries, key=lambda one: (not one.pinned, -shared(one))))
-
-
-def _history(owners: Sequence[Owner], message: str, but: UUID | None) -> list[_Line]:
-    seen: list[UUID | None] = []
-    if but is not None:
-        rows = Entry.objects.filter(conversation_id=but).exclude(message_id=None).order_by("-seq")
-        seen = list(rows.values_list("message_id", flat=True)[:MOST_SEEN])
-    found = recall.recall(
-        owners, message, limit=MOST_ENTRIES, layers=[Layer.HISTORY], without=[one for one in seen if one]
-    )
-    return [_line(one.entry, message) for one in found]
 
 
 def _line(entry: Entry, message: str = "") -> _Line:

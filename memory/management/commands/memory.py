@@ -86,7 +86,7 @@ class Command(BaseCommand):
             for number, code, detail in sorted(faults)[: max(0, MOST_TOLD - refused)]:
                 self.stderr.write(f"line {number}: {code}: {ascii(detail)[1:-1][:300]}")  # nothing steers the terminal
             done, refused = done + len(part), refused + len(faults)
-            self.stdout.write(f"{done:,}/{total:,}: {added:,} added, {same:,} there already, {refused:,} refused")
+            self._say(f"{done:,}/{total:,}: {added:,} added, {same:,} there already, {refused:,} refused")
         if not total:
             self.stdout.write("There is nothing in it.")
 
@@ -99,7 +99,12 @@ class Command(BaseCommand):
         while made >= embedding.AT_ONCE:
             made = embedding.embed_missing()
             done += made
-            self.stdout.write(f"{done:,}/{max(total, done):,}")
+            self._say(f"{done:,}/{max(total, done):,}")
+
+    def _say(self, progress: str) -> None:
+        """How far it is, told at once: also to a file or another program, for which output is gathered."""
+        self.stdout.write(progress)
+        self.stdout.flush()
 
 
 def _whose(workspace: str, person: str, companion: str) -> tuple[Actor, Companion | None]:

@@ -1,4 +1,4 @@
-"""Whether a person said something themselves, so that it may be kept of them unasked. Pure functions."""
+"""Evidence: whether a person said something themselves, so that it may be kept of them unasked. Pure functions."""
 
 import re
 import unicodedata

@@ -1,0 +1,1 @@
+"""The pages of companions in the console for people in a browser."""

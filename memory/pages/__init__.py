@@ -1,0 +1,1 @@
+"""The page of memory for people in a browser."""
