@@ -101,12 +101,28 @@ class Answerer:
 
     def _request(self, parts: Sequence[Part], tools: tuple[ToolDefinition, ...]) -> ChatRequest:
         recalled = self._recalled or ()
-        messages = (*self._messages[:-1], *recalled, *self._messages[-1:], *transcript.to_messages(parts))
+        claim, options = self._claim, self._claim.options
+        if parts and options.call:  # it has called what it had to
+            options = msgspec.structs.replace(options, call="")
+        if any(one.name == options.call for one in tools):
+            tools = tuple(one for one in tools if one.name == options.call)
+        messages = (*self._messages[:-1], *recalled, *self._messages[-1:], *self._later(parts))
         if self._spec and not may_know(self._spec):
             telling = self._telling()
             messages = tuple(_untold(one, telling) for one in messages if not one.recalled)
             tools = tuple(one for one in tools if one.name not in telling)
-        return ChatRequest(model=self.model, messages=messages, system=self._claim.system, tools=tools)
+        return ChatRequest(
+            model=self.model,
+            messages=messages,
+            system=claim.system,
+            tools=tools,
+            most_tokens=claim.most_tokens,
+            options=options,
+        )
+
+    def _later(self, parts: Sequence[Part]) -> list[ChatMessage]:
+        """What came after the message to answer: what its client quotes of that, and the answer so far."""
+        return [*self._claim.after, *transcript.to_messages(parts)]
 
     async def _prepare(
         self, spec: ProviderSpec, parts: Sequence[Part], tools: tuple[ToolDefinition, ...]
@@ -120,12 +136,10 @@ class Answerer:
     async def _recall(self, spec: ProviderSpec) -> AsyncGenerator[Told]:
         """Look up what is remembered of the person, once, unless this provider is not to know it."""
         claim = self._claim
-        if self._recalled is not None or not may_know(spec) or claim.user_id is None or not claim.companion:
-            return
-        if claim.root_id is not None:  # an agent asks here, and no person speaks
+        if self._recalled is not None or not may_know(spec) or claim.telling is None:
             return
         try:
-            found, anew = await bridge.in_slow_thread(remembering.block, claim.run_id, claim.attempt)
+            found, anew = await bridge.in_slow_thread(remembering.block, claim)
         except Exception as error:  # an answer without memories is better than none
             if isinstance(error, DbError) and not committing.at_fault(error):
                 raise
@@ -166,7 +180,7 @@ class Answerer:
         room = None
         if window := abilities.context_window(spec, self.model):
             beside = compaction.tokens(
-                [*(self._recalled or ()), *transcript.to_messages(parts)], self._claim.system, *map(repr, tools)
+                [*(self._recalled or ()), *self._later(parts)], self._claim.system, *map(repr, tools)
             )
             room = max(0, int(window * compaction.MARGIN) - beside)
         over = room is not None and compaction.tokens(self._messages) > room

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -22,9 +23,20 @@ from django.db import Error as DbError
 from django.db.models import Q
 
 from accounts import authentication, limits, permissions
+from accounts.authentication import Ticket
 from accounts.models import Actor
-from accounts.services import callers, keys
-from agents.events import RunRestarted, RunStarted, RunWaiting
+from agents.events import (
+    RESETS,
+    TERMINAL,
+    ApprovalDecided,
+    ApprovalRequested,
+    Event,
+    RunRestarted,
+    RunStarted,
+    RunWaiting,
+    Status,
+)
+from chat import eventlog
 from chat.dialects.native import client_tools, inbound
 from chat.dialects.native.client_tools import ResultsFrame
 from chat.dialects.native.encoder import Frame
@@ -32,14 +44,15 @@ from chat.dialects.native.serializers import CancelFrame, MessageFrame, ResumeFr
 from chat.eventlog import Watch, feed
 from chat.following import follow
 from chat.models import Run
-from chat.services import conversations, runs
+from chat.services import continuing, conversations, runs, saying
 from core import bridge, jsonbody, ledger, problems
 from core.errors import DomainError, Forbidden, Invalid, RateLimited, Unauthorized
 
 log = logging.getLogger(__name__)
 
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_BIG = 4401, 4403, 4404, 1009
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_BIG, NOT_HERE = 4401, 4403, 4404, 1009, 1008
 AGAIN_SECONDS = 0.5
+RECHECK_SECONDS = 60.0
 PROTOCOL = "countersign"
 FRAME_LIMIT = settings.BODY_LIMIT_IMAGES
 BEGINNINGS = (RunStarted, RunRestarted)
@@ -82,6 +95,7 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._waits: dict[str, int] = {}  # runs whose follower ended because they wait, with the last number sent
         self._looking: asyncio.Task[None] | None = None
+        self._rechecking: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()  # a run that begins here is not to be found by `_look_for_runs` as well
         offered = self.scope.get("subprotocols") or []
         protocol = PROTOCOL if PROTOCOL in offered else None
@@ -99,13 +113,14 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._watch = feed.watch(str(self.session.pk))
         self._watch.missed = False
         self._looking = asyncio.create_task(self._look_for_runs())
+        self._rechecking = asyncio.create_task(self._recheck())
         await self.accept(protocol)  # only now: who is let in misses no run that begins
 
     async def disconnect(self, code: int) -> None:
         """Leave nothing behind."""
-        if self._looking is None:
+        if self._looking is None or self._rechecking is None:
             return
-        tasks = [self._looking, *self._followers.values()]
+        tasks = [self._looking, self._rechecking, *self._followers.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -182,7 +197,7 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             await self._send(after, encode.session())
             batches = follow(
-                str(run.pk), after=after, watch=watch, wait=inbound.STREAM_WAIT, wait_for_client=inbound.STREAM_WAIT
+                str(run.pk), after=after, watch=watch, wait=saying.STREAM_WAIT, wait_for_client=saying.STREAM_WAIT
             )
             async with contextlib.aclosing(batches):
                 async for batch in batches:
@@ -220,6 +235,19 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     self._follow(run, self._waits.get(str(run.pk), 0))
             missed, begun = False, set()
 
+    async def _recheck(self) -> None:
+        """Close once the credential has ended: who only listens sends no frame with which that would be seen."""
+        with contextlib.suppress(OSError, RuntimeError):  # what servers raise for a client that has left
+            while True:
+                await asyncio.sleep(RECHECK_SECONDS)
+                try:
+                    await bridge.in_thread(self.who_is_it)
+                except (Unauthorized, Forbidden) as error:
+                    await self.close(code_of(error))
+                    return
+                except (DomainError, DbError) as error:
+                    log.warning("a socket's credential cannot be looked at; it is later", extra={"error": str(error)})
+
     async def _refuse(self, error: Exception) -> None:
         told = problems.of(error)
         if told is None:
@@ -232,10 +260,49 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _send(self, seq: int | None, frame: Frame) -> None:
         name, data = frame
+        await self._tell({"id": seq, "event": name, "data": data})
+
+    async def _tell(self, told: dict[str, Any]) -> None:
         try:
-            await self.send(json.dumps({"id": seq, "event": name, "data": data}, ensure_ascii=False))
+            await self.send(json.dumps(told, ensure_ascii=False))
         except (OSError, RuntimeError) as error:  # what servers raise for a client that has left
             raise Left from error
+
+
+class ChangesConsumer(SessionConsumer):
+    """/ws/ai/sessions/{id}/changes: tells an open page when to look at the session again, and nothing of what it holds.
+
+    A page reads answers over HTTP, of which a browser keeps few connections open; of sockets it keeps many.
+    """
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Nothing is heard here: who speaks took another address for this one."""
+        await self.close(NOT_HERE)
+
+    async def _look_for_runs(self) -> None:
+        """Tell of each run that begins, waits, goes on or ends; of a gap in the feed, in which any of that may be.
+
+        Now and then a word says that the line is sound: a browser is not told of one that died.
+        """
+        alive = time.monotonic()
+        with contextlib.suppress(Left):
+            while True:
+                await self._watch.wait(max(0.0, alive + settings.KEEP_ALIVE_SECONDS - time.monotonic()))
+                missed, self._watch.missed = self._watch.missed, False
+                news = self._watch.take()
+                told = dict.fromkeys(one.run_id for one in news if any(map(is_change, one.events)))
+                for run_id in [None] if missed else told:
+                    await self._send(None, ("changed", {"run_id": run_id}))
+                if time.monotonic() - alive >= settings.KEEP_ALIVE_SECONDS:
+                    alive = time.monotonic()
+                    await self._tell({"type": "alive"})
+
+
+def is_change(event: Event) -> bool:
+    """Whether after this event a session reads otherwise than before, beside the text of an answer under way."""
+    if isinstance(event, Status):
+        return event.code == eventlog.CHANGED
+    return isinstance(event, (*RESETS, *TERMINAL, RunWaiting, ApprovalRequested, ApprovalDecided))
 
 
 def credential(scope: dict[str, Any]) -> Callable[[], Actor]:
@@ -260,11 +327,9 @@ def bearer(text: str, origin: str | None) -> Actor:
     return actor
 
 
-def still(actor: Actor) -> Actor:
+def still(ticket: Ticket) -> Actor:
     """Who redeemed a ticket, if they are still let in."""
-    found = keys.still_good(actor.key.public_id) if actor.key else callers.by_member(actor.user.pk, actor.workspace.pk)
-    if found is None:
-        raise Unauthorized
+    found = ticket.holder()
     permissions.admit(found, "chat")
     return found
 
@@ -278,7 +343,7 @@ def begin(actor: Actor, session_id: UUID, frame: dict[str, Any]) -> tuple[Run, A
     """Start the run that answers a message frame."""
     body = MessageFrame.read(frame)
     # Read anew: since the socket was opened the session may have been deleted.
-    return inbound.begin(actor, body, conversations.get(session_id, by=actor))
+    return saying.begin(actor, inbound.said_of(body), conversations.get(session_id, by=actor))
 
 
 def own_run(actor: Actor, frame: dict[str, Any], session_id: UUID) -> Run:
@@ -304,7 +369,7 @@ def bring(actor: Actor, frame: dict[str, Any], session_id: UUID) -> Run:
 def to_resume(session_id: UUID, frame: dict[str, Any]) -> tuple[Run | None, int]:
     """The run that a resume frame is about, the session's last, and the number after which it goes on."""
     body = ResumeFrame.read(frame)
-    run = Run.objects.select_related("conversation").filter(conversation=session_id).order_by("-active", "-id").first()
+    run = continuing.last(session_id)
     after = body["after"]
     if run is not None and after > inbound.highest_cursor(run):
         raise Invalid.field("after", "No event of this session has this number.", "bad_cursor")

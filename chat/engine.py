@@ -1,7 +1,11 @@
 """A worker process: one event loop that answers many runs at once, with the claim, heartbeat and commit of all.
 
+It also has actions executed, the outbox delivered, the audit log chained and memory kept up; `_serve` lists all of it.
+
 What touches the database does so for all runs together: one claim takes all that is ready, one statement renews all
 leases and stores all drafts, and outcomes that come while a commit is under way share the next one.
+
+A worker that is started with some of the queues (`settings.QUEUES`) does their work alone.
 """
 
 import asyncio
@@ -12,9 +16,10 @@ import random
 import socket
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 import uvloop
@@ -32,7 +37,7 @@ from chat.services import client_tools, finishing, leases, ledger, runs
 from chat.services.finishing import Outcome
 from chat.upkeep import Upkeep
 from chat.writer import Writer
-from core import bridge, outbound, queue, valkey
+from core import bridge, measures, outbound, queue, valkey
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +48,10 @@ BATCH = 64  # runs taken by one claim; between two claims another worker may tak
 
 
 class Engine:
-    """The runs of this process. `ring` may be called from any thread; all else happens in its loop."""
+    """The work of this process. What rings it may be called from any thread; all else happens in its loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, queues: Iterable[str] | None = None) -> None:
+        self.queues = frozenset(settings.QUEUES if queues is None else queues)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.runners: dict[UUID, Runner] = {}
         self._draining = False
@@ -92,22 +98,21 @@ class Engine:
         self._writer = Writer()
         self.executor = Executor(self.name, self._settled)
         upkeep = Upkeep(self.name, lambda: bool(self.runners))
-        tasks = [
-            asyncio.create_task(self._for_ever(name, work))
-            for name, work in {
+        work: dict[str, dict[str, Callable[[], Awaitable[None]]]] = {
+            "runs": {
                 "claim": self._claim,
                 "checkpoint": self._checkpoint,
                 "commit": self._commit,
-                "sweep": self._sweep,
                 "control": self._listen,
-                "take actions": self.executor.claim,
-                "keep actions": self.executor.keep,
-                "seal": self._seal,
-                "deliver": self._deliver,
-                "make vectors": upkeep.embed,
-                "learn": upkeep.learn,
-            }.items()
-        ]
+            },
+            "actions": {"take actions": self.executor.claim, "keep actions": self.executor.keep},
+            "outbox": {"deliver": self._deliver},
+            "upkeep": {"seal": self._seal, "make vectors": upkeep.embed, "learn": upkeep.learn},
+        }
+        mine = {"tell that it lives": self._beat, "sweep": self._sweep} | {
+            name: one for kind in self.queues for name, one in work[kind].items()
+        }
+        tasks = [asyncio.create_task(self._for_ever(name, one)) for name, one in mine.items()]
         self._started.set()
         await self._stop.wait()
         for task in tasks:
@@ -236,21 +241,30 @@ class Engine:
             elif held[point.run_id]:
                 runner.stop()
 
+    async def _beat(self) -> None:
+        """Say that the loop goes round; whether the database answers is another question, so it waits for nothing."""
+        _touch(settings.HEARTBEAT_FILE)
+        await asyncio.sleep(settings.RUN_SWEEP_SECONDS)
+
     async def _sweep(self) -> None:
         """Every few seconds: what no bell told of, what a dead worker left, and what died too often."""
         await asyncio.sleep(settings.RUN_SWEEP_SECONDS * random.uniform(0.75, 1.25))
         self._bell.set()
-        parts: dict[str, Callable[[], Awaitable[object]]] = {
-            "take what lapsed": self._take_lapsed,
-            "bury": self._bury,
-            "stop what nobody asks for": partial(bridge.in_thread, runs.stop_below),
-            "sweep actions": self.executor.sweep,
-            "escalate": partial(bridge.in_thread, approvals.escalate_due),
-            "expire": partial(bridge.in_thread, approvals.expire_due),
-            "give clients up": partial(bridge.in_thread, client_tools.expire_due),
-            "judge anew": partial(bridge.in_thread, policies.rejudge_ended, within=ENDED_LATELY),
+        parts: dict[str, dict[str, Callable[[], Awaitable[object]]]] = {
+            "runs": {
+                "take what lapsed": self._take_lapsed,
+                "bury": self._bury,
+                "stop what nobody asks for": partial(bridge.in_thread, runs.stop_below),
+            },
+            "actions": {"sweep actions": self.executor.sweep},
+            "upkeep": {
+                "escalate": partial(bridge.in_thread, approvals.escalate_due),
+                "expire": partial(bridge.in_thread, approvals.expire_due),
+                "give clients up": partial(bridge.in_thread, client_tools.expire_due),
+                "judge anew": partial(bridge.in_thread, policies.rejudge_ended, within=ENDED_LATELY),
+            },
         }
-        for name, part in parts.items():
+        for name, part in [item for kind, some in parts.items() if kind in self.queues for item in some.items()]:
             if not self._draining:
                 await self._try(name, part)
         self._post.set()
@@ -299,6 +313,7 @@ class Engine:
         async with self._storing:
             stored = await bridge.in_thread(committing.store, dead, lapsed=True)
         for outcome, _ in stored.values():
+            measures.RUNS_ENDED.add(outcome.state.value)
             grave = self._writer.open(outcome.run_id, outcome.conversation_id, outcome.attempt, outcome.seq - 1)
             self._writer.close(grave)
             for event in ending(outcome, None):
@@ -340,15 +355,20 @@ def answer_bell(worker: str, limit: int, sated: list[UUID]) -> list[leases.Claim
     return leases.claim(worker, limit=limit, sated=sated)
 
 
+def _touch(file: str) -> None:
+    if file:
+        Path(file).touch()
+
+
 _engine: Engine | None = None
 _lock = threading.Lock()
 
 
-def engine() -> Engine:
-    """This process's engine, started at the first call; a forked child has its own."""
+def engine(queues: Iterable[str] | None = None) -> Engine:
+    """This process's engine, started at the first call, for these queues or all; a forked child has its own."""
     global _engine
     with _lock:
         if _engine is None or not _engine.name.endswith(f":{os.getpid()}"):
-            _engine = Engine()
+            _engine = Engine(queues)
             _engine.start()
     return _engine

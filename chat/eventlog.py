@@ -17,7 +17,7 @@ import msgspec
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from agents.events import RESETS, TERMINAL, Event, RunCancelled
+from agents.events import RESETS, TERMINAL, Event, RunCancelled, Status
 from chat.models import Run
 from core import valkey
 
@@ -104,6 +104,18 @@ def tell_cancelled(run: Run, *, seq: int, by: str) -> None:
     answer = str(run.answer_id) if run.answer_id else None
     event = RunCancelled(message_id=answer, text=run.said, by=by, provider=run.provider, model=run.model)
     append(Batch(str(run.pk), str(run.conversation_id), seq, [event]))
+
+
+NOBODY, CHANGED = str(UUID(int=0)), "changed"
+
+
+def tell_changed(conversation_id: UUID) -> None:
+    """Tell whoever watches a conversation that its title changed, that it was put away, or that it is gone.
+
+    It is no event of a run, and so is in no log: who did not watch reads the row.
+    """
+    batch = Batch(NOBODY, str(conversation_id), 0, [Status("", CHANGED)])
+    valkey.client().publish(FEED, encode(batch))
 
 
 def ask_to_stop(run_id: UUID) -> None:

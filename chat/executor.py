@@ -16,9 +16,9 @@ from django.db import InterfaceError, OperationalError
 from agents.tools import registry
 from agents.tools.registry import HandedOn, MaybeSent, NotSent, ToolFailed, ToolResult
 from chat import bells, committing
-from chat.services import execution, gate
+from chat.services import execution, gate, traces
 from chat.services.execution import Execution, Outcome
-from core import bridge, faults, queue
+from core import bridge, faults, measures, queue, tracing
 from core.errors import DomainError
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,9 @@ class Executor:
     async def _execute(self, one: Execution, until: float) -> None:
         try:
             faults.reach("action.claimed")
-            outcome = await call(one, until)
+            with await _span(one) as span:
+                outcome = await call(one, until)
+                span.note({"countersign.outcome": _counted(outcome)})
             faults.reach("action.sent")
             if outcome is not None:
                 await self._settle(one, outcome)
@@ -157,6 +159,31 @@ async def call(one: Execution, until: float) -> Outcome | None:
         log.exception("a tool broke", extra={"tool": one.tool, "action_id": str(one.action_id)})
         return Outcome(False, "The tool broke off by a fault of its own.", "the tool broke", "tool_broke", "perhaps")
     return None if isinstance(result, HandedOn) else Outcome(True, result.content, result.summary)
+
+
+async def _span(one: Execution) -> tracing.Span:
+    """The span of a call; its run's trace is asked for in a thread, and not at all where nobody wants to know."""
+    if not tracing.on():
+        return tracing.NOTHING
+    said: dict[str, tracing.Value] = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": one.tool,
+        "gen_ai.tool.call.id": str(one.action_id),
+        "countersign.action.attempt": one.attempt,
+    }
+    return await bridge.in_thread(traces.acting, one.run_id, one.tool, said)
+
+
+def _counted(outcome: Outcome | None) -> str:
+    """Count a call by what came of it, and say what that is."""
+    if outcome is None:
+        what = "handed_on"
+    elif outcome.ok:
+        what = "succeeded"
+    else:
+        what = {"no": "not_sent", "perhaps": "unknown"}.get(outcome.sent, "failed")
+    measures.ACTIONS_ENDED.add(what)
+    return what
 
 
 def _failure(error: DomainError, what: str, code: str, sent: str) -> Outcome:

@@ -1,6 +1,6 @@
 """Answering one run: the turn loop's events go into the log, what they add up to goes into the database.
 
-This is the one place that knows loop, log and transcript together.
+This is the one place that knows loop, log and transcript together; it hears the loop through `answering`.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -39,6 +40,7 @@ from agents.providers.base import Kept, ToolCall, ToolDefinition
 from agents.tools import registry
 from chat import committing, limits, transcript
 from chat.answering import Answerer
+from chat.measured import Stretch
 from chat.models import SETTLED, ActionState, RunState
 from chat.services import actions, families, proposing, standings
 from chat.services.actions import Asked, Called
@@ -65,7 +67,8 @@ class Runner:
     def __init__(self, claim: Claim, writer: Writer, on_ready: Callable[[], None]) -> None:
         self.claim = claim
         self.log: RunLog = writer.open(claim.run_id, claim.conversation_id, claim.attempt, claim.seq)
-        self.log.fenced, self.log.spoilt = self.abandon, self.fail
+        self._stretch = Stretch(claim)
+        self.log.began, self.log.fenced, self.log.spoilt = self._stretch.first_word, self.abandon, self.fail
         self._writer = writer
         self._answerer = Answerer(claim)
         self._task: asyncio.Task[None] | None = None
@@ -79,12 +82,12 @@ class Runner:
         self._abandoned = False
         self._spoilt = False
         self._cut = False
-        self._begun = False
+        self._interruptible = False
         self.listens = claim.team is not None  # to others that work for it: it takes no place from them
 
     def start(self, done: Callable[["Runner", Outcome | None], None]) -> None:
         """Begin; `done` is told the outcome, or None where the run is no longer this worker's."""
-        self._task = asyncio.get_running_loop().create_task(self._run(done))
+        self._task = asyncio.get_running_loop().create_task(self._stretch.over(self._run, done))
 
     def heard(self) -> None:
         """An action of the run came to its end."""
@@ -111,8 +114,8 @@ class Runner:
         return self._answerer.meter.account
 
     def _interrupt(self) -> None:
-        # A task cancelled before its first step never runs at all; `_answer` looks at the flags instead.
-        if self._task is not None and self._begun:
+        # A task cancelled before its first step never runs at all: there `_answer` looks at the flags instead.
+        if self._task is not None and self._interruptible:
             self._task.cancel()
 
     def checkpoint(self) -> Checkpoint:
@@ -121,7 +124,7 @@ class Runner:
         return Checkpoint(claim.run_id, claim.attempt, self.log.seq, self.log.draft(), spent)
 
     async def _run(self, done: Callable[["Runner", Outcome | None], None]) -> None:
-        self._begun = True
+        self._interruptible = True
         try:
             outcome = await self._answer()
         except (asyncio.CancelledError, actions.Stopping):  # the second where it would have begun to wait
@@ -150,7 +153,10 @@ class Runner:
         self._open()
         if claim.team is not None:
             return await self._answer_as_team()
-        tools = await bridge.in_slow_thread(registry.offered, claim.workspace_id, claim.tools) if claim.tools else ()
+        tools: tuple[ToolDefinition, ...] = ()
+        if claim.tools:
+            wanted = partial(registry.offered, claim.workspace_id, claim.tools, off=claim.tools_off)
+            tools = await bridge.in_slow_thread(wanted)
         ours = {one.name for one in tools}
         theirs = tuple(one for one in claim.client_tools if one.name not in ours)
         self._theirs, tools = {one.name for one in theirs}, (*tools, *theirs)
@@ -327,11 +333,11 @@ class Runner:
 
     async def _undisturbed(self, work: Awaitable[T]) -> T:
         """The work's result: what is stored by it is told, whoever wants the run stopped meanwhile."""
-        self._begun = False
+        self._interruptible = False
         try:
             return await work
         finally:
-            self._begun = True
+            self._interruptible = True
             if self._stopping or self._spoilt:
                 self._interrupt()
 
@@ -365,6 +371,7 @@ class Runner:
 
     def stored(self, outcome: Outcome, at: datetime | None) -> None:
         """The outcome is committed, with an answer of this time: tell it."""
+        self._stretch.ended(outcome)
         self._writer.close(self.log)
         for event in ending(outcome, at):
             self.log.append(event)

@@ -68,13 +68,14 @@ class Meter:
         """As `loop.turn`, with an answer no longer than what is held for it; raises BudgetExceeded too, at first."""
         held = await self._hold(spec, request)
         if held is not None:
-            request = structs.replace(request, most_tokens=held.answer)
+            request = structs.replace(request, most_tokens=min(held.answer, request.most_tokens or held.answer))
         call = self._call = Call(spec, request)
         try:
             async with aclosing(loop.turn(spec, request)) as events:
                 async for event in events:
                     call.hear(event)
-                    yield held.explained(event) if held is not None and isinstance(event, Status) else event
+                    budgeted = held is not None and request.most_tokens == held.answer
+                    yield held.explained(event) if held and budgeted and isinstance(event, Status) else event
         except ProviderError:
             call.failed = True
             raise

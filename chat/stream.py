@@ -50,6 +50,17 @@ def sse(
     return response
 
 
+async def until(batches: AsyncGenerator[list[Numbered]], over: Callable[[], bool]) -> AsyncGenerator[list[Numbered]]:
+    """The batches up to the one with which the reader's stream is `over`, though the run may go on."""
+    try:
+        async for batch in batches:
+            yield batch
+            if over():
+                return
+    finally:
+        await batches.aclose()
+
+
 async def _frames(
     batches: AsyncGenerator[list[Numbered]], encoder: Encoder, *, fault: bytes, first: bytes
 ) -> AsyncIterator[bytes]:

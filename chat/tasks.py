@@ -1,4 +1,8 @@
-"""Doorbells: a task carries a row's id and wakes this process's engine, which takes every row that is ready."""
+"""Doorbells: a task carries a row's id and wakes this process's engine, which takes every row that is ready.
+
+The bell of the outbox hangs here too, because the engine delivers. The two at the end are the scheduler's, and do their
+work themselves.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -43,10 +47,10 @@ def housekeep() -> None:
 
 
 @worker_ready.connect
-def start_engine(**_: Any) -> None:
-    """A worker that hears no bell still sweeps."""
+def start_engine(sender: Any, **_: Any) -> None:
+    """A worker that hears no bell still sweeps, for the queues that it was started with."""
     process.settle()
-    engine()
+    engine(sender.app.amqp.queues.consume_from)
 
 
 @worker_shutting_down.connect

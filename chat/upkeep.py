@@ -23,7 +23,7 @@ KEY = "upkeep:embedding"
 LEASE_MS = 30_000
 REST_SECONDS = 2.0
 BATCH = 16
-SHARE = 4  # beside runs, vectors take one part in so many of a processor
+SHARE = 4  # beside runs, vectors and facts take one part in so many of a processor, or of the time
 
 
 class Upkeep:
@@ -57,8 +57,11 @@ class Upkeep:
 
     async def learn(self) -> None:
         """Draw facts from the conversations that are due, then rest."""
+        began = time.monotonic()
         while await learning.learn_due():
-            pass
+            if self._busy():
+                await asyncio.sleep((SHARE - 1) * (time.monotonic() - began))
+            began = time.monotonic()
         await asyncio.sleep(REST_SECONDS)
 
     def _mine(self) -> bool:

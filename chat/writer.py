@@ -8,6 +8,7 @@ nobody can tell how much of its log survived.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 from agents.events import Event, ReasoningDelta, Snapshot, TextDelta
 from chat import transcript
 from chat.eventlog import APPEND, Batch, calls, encode
-from core import valkey
+from core import measures, valkey
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class RunLog:
         "_told",
         "_writer",
         "attempt",
+        "began",
         "settled",
         "fenced",
         "spoilt",
@@ -61,6 +63,7 @@ class RunLog:
         self.spoke = False
         self.lost = False
         self.settled = False
+        self.began: Callable[[], None] | None = None
         self.fenced: Callable[[], None] | None = None
         self.spoilt: Callable[[], None] | None = None
 
@@ -69,7 +72,10 @@ class RunLog:
         pending = self._pending
         first = not self.spoke
         if isinstance(event, DELTAS):
-            self.spoke = True
+            if first:
+                self.spoke = True
+                if self.began is not None:
+                    self.began()
             last = pending[-1] if pending else None
             if (
                 type(last) is type(event)
@@ -173,6 +179,7 @@ class Writer:
         self._dirty: set[RunLog] = set()
         self._first: set[RunLog] = set()  # of them those that do not wait for the window
         self._outbox: list[tuple[RunLog, Batch]] = []
+        self._behind: float | None = None  # since when there is something that was not appended yet
         self._urgent = asyncio.Event()
         self._some = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._flush_for_ever())
@@ -252,6 +259,7 @@ class Writer:
         taken = list(_encoded([*outbox, *((run, batch) for run in dirty for batch in run.take())]))
         if not taken:
             return True
+        self._behind = self._behind or time.monotonic()
         results: list[int] | None = None
         written: list[int] = []
         try:
@@ -264,6 +272,8 @@ class Writer:
             log.warning("events could not be appended; they are kept", extra={"error": str(error)})
         if results is None:
             return self._lose(dirty)
+        measures.LOG_SECONDS.observe(time.monotonic() - self._behind)
+        self._behind = None
         for (run, _, _), appended in zip(taken, results, strict=True):
             if not appended and run.fenced is not None:
                 run.fenced()

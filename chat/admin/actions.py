@@ -12,8 +12,7 @@ from accounts.admin import scope
 from accounts.admin.base import RecordAdmin, RelatedFilter, SinceFilter, badge, on_page
 from accounts.models import Role
 from agents.models import SandboxEffect
-from approvals import shown
-from approvals.admin import pending
+from approvals import shown, waiting
 from approvals.admin.filters import ToolFilter
 from chat.models import Action, ActionState
 from chat.services import verdicts
@@ -221,7 +220,7 @@ def unknown_badge(request: HttpRequest) -> str:
     rows = Action.objects.filter(state=ActionState.UNKNOWN)
     if not scope.sees_all(request):
         rows = rows.filter(workspace__in=scope.workspaces(request, *scope.READERS))
-    return pending.count(rows)
+    return waiting.count(rows)
 
 
 def _plain(text: str) -> str:

@@ -75,8 +75,8 @@ class ConversationAdmin(RecordAdmin):
     ids = ("pk", "user")
     search_help_text = "The id of a conversation or person"
     fields: ClassVar[Any] = (
-        "id", "title", "companion", "user", "workspace", "archived", "created_at", "updated_at", "its_runs",
-        "transcript",
+        "id", "title", "companion", "user", "external", "external_user", "vouched", "workspace", "channel", "folder",
+        "archived", "created_at", "updated_at", "its_runs", "transcript",
     )  # fmt: skip
     readonly_fields = ("id", "its_runs", "transcript")
 

@@ -32,7 +32,7 @@ from chat.dialects.native.serializers import MessageFrame
 from chat.eventlog import feed
 from chat.following import follow
 from chat.models import Conversation, Message, MessageRole, Run, RunState
-from chat.services import conversations, runs
+from chat.services import conversations, runs, saying
 from core import ids, problems
 from core.errors import DomainError, Invalid, RateLimited
 
@@ -98,10 +98,11 @@ class TriedAgentAdmin(AgentAdmin):
             _let_pass(actor)
             text = request.POST.get("message", "").replace("\r\n", "\n")  # as forms send line breaks
             body = MessageFrame.read({"message": text, "metadata": TRIAL})
-            run, watch = inbound.begin(actor, body, _newest(agent, actor) or _new(agent, actor), also=_seen)
+            said = inbound.said_of(body)
+            run, watch = saying.begin(actor, said, _newest(agent, actor) or _new(agent, actor), also=_seen)
         except (DomainError, ValidationError) as error:
             return problems.respond_to(error, request)
-        response = views.serve_stream(run, follow(str(run.pk), watch=watch, wait=inbound.STREAM_WAIT))
+        response = views.serve_stream(run, follow(str(run.pk), watch=watch, wait=saying.STREAM_WAIT))
         stream.release_with(response, lambda: feed.unwatch(str(run.pk), watch))
         return response
 

@@ -2,6 +2,7 @@
 
 from chat.models.actions import SETTLED, Action, ActionState
 from chat.models.conversations import Attachment, Compaction, Conversation, Message, MessageRole, ReadMark
+from chat.models.folders import Folder
 from chat.models.runs import ENDED, WAITING, Run, RunRole, RunState
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Attachment",
     "Compaction",
     "Conversation",
+    "Folder",
     "Message",
     "MessageRole",
     "ReadMark",

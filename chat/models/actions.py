@@ -15,9 +15,9 @@ from core import ids
 class ActionState(models.TextChoices):
     """allowed | waiting → ready → executing → (delegated →) succeeded | failed | unknown | refused.
 
-    `allowed` waits for the verdicts of the calls beside it. `delegated` was handed to another agent, whose run ends
-    it. `unknown` waits for a person to say what happened. A call of a tool of the client's is `awaited`, until the
-    client brings what came of it, and never runs here.
+    What is tried again is `ready` once more. `allowed` waits for the verdicts of the calls beside it. `delegated` was
+    handed to another agent, whose run ends it. `unknown` waits for a person to say what happened. A call of a tool of
+    the client's is `awaited`, until the client brings what came of it, and never runs here.
     """
 
     ALLOWED = "allowed", "Allowed"

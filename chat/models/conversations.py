@@ -1,11 +1,14 @@
 """What was said: conversations, their messages with the images of them, and summaries."""
 
+from uuid import UUID
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User, Workspace
 from agents.models import Agent, AgentTeam
+from chat.models.folders import Folder
 from chat.querysets import AttachmentQuerySet, ConversationQuerySet, MessageQuerySet
 from companions.models import Companion
 from core import ids
@@ -17,7 +20,8 @@ class Conversation(models.Model):
     A person talks with a companion, with a team, or where an agent is tried with that agent itself. The conversation of
     an agent which works in the background has neither person nor companion, but `agent`. What an agent was
     asked within another run, by a team or by an agent, has a conversation of its own below the one in which that run
-    is, its `parent`; no list shows it.
+    is, its `parent`; no list shows it. With `external`, its person is the one on whose behalf a key acts, and somebody
+    else speaks.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
@@ -28,7 +32,35 @@ class Conversation(models.Model):
     team = models.ForeignKey(AgentTeam, null=True, on_delete=models.PROTECT, related_name="conversations")
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="below", db_index=False)
     title = models.CharField(max_length=200, blank=True)
+    client_id = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="As its person's client calls it."
+    )
+    folder = models.ForeignKey(
+        Folder, null=True, on_delete=models.SET_NULL, related_name="conversations", db_index=False
+    )
+    channel = models.CharField(
+        max_length=40, blank=True, default="", db_default="", help_text="Where it began, as its client calls that."
+    )
     archived = models.BooleanField(default=False)
+    # Not a foreign key: chats outlive the key that they were begun with.
+    key_line = models.UUIDField(null=True, help_text="The first of the line of keys that it was begun with.")
+    external = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Somebody from outside speaks: it is not the person's own, and nothing of it is remembered of them.",
+    )
+    external_user = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="Who that is, as the program or page says."
+    )
+    vouched = models.BooleanField(
+        default=False, db_default=False, help_text="A server says so, by its secret key or a client token."
+    )
+    metadata = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
+    quoted = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Its client holds what was said, and quotes it with each message: no list shows it.",
+    )
     last_seq = models.BigIntegerField(default=0, help_text="The last event number used by any of its runs.")
     unread_from = models.DateTimeField(
         null=True, help_text="Answers of turns from here on were not seen by its person; null: all were."
@@ -45,25 +77,52 @@ class Conversation(models.Model):
                 | Q(user__isnull=False, companion=None, agent=None, team__isnull=False, parent=None)
                 | Q(companion=None, agent__isnull=False, team=None),
                 name="a_conversation_has_a_person_or_an_agent",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["workspace", "user", "client_id"],
+                condition=~Q(client_id=""),
+                name="one_conversation_per_client_id",
+            ),
         ]
         indexes = [
             models.Index(
                 fields=["workspace", "user", "-updated_at", "-id"],
-                condition=Q(parent=None),
+                condition=Q(parent=None, external=False),
                 name="conversations_by_activity",
             ),
+            models.Index(
+                fields=["workspace", "user", "channel", "-updated_at", "-id"],
+                condition=Q(parent=None) & ~Q(channel=""),
+                name="conversations_by_channel",
+            ),
+            models.Index(fields=["folder"], condition=~Q(folder=None), name="conversations_of_folder"),
             models.Index(fields=["parent"], condition=~Q(parent=None), name="conversations_below"),
             models.Index(
                 fields=["workspace", "user", "-unread_from"],
                 condition=Q(parent=None) & ~Q(unread_from=None),
                 name="conversations_unread",
             ),
+            models.Index(fields=["workspace", "-id"], condition=Q(key_line__isnull=False), name="chats_of_workspace"),
+            models.Index(
+                fields=["workspace", "external_user", "-id"],
+                condition=~Q(external_user=""),
+                name="chats_by_external_user",
+            ),
             models.Index(fields=["agent", "-id"], condition=~Q(agent=None), name="conversations_of_agent"),
+            models.Index(
+                fields=["agent", "user", "-updated_at"],
+                condition=Q(parent=None) & ~Q(agent=None) & ~Q(user=None),
+                name="conversations_with_agent",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.title or str(self.id)
+
+    @property
+    def remembering_id(self) -> UUID | None:
+        """The companion that remembers its person by this; None where none does, or somebody from outside speaks."""
+        return None if self.external else self.companion_id
 
 
 class ReadMark(models.Model):

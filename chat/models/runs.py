@@ -15,7 +15,7 @@ from core import ids
 
 
 class RunState(models.TextChoices):
-    """queued → running → (waiting_approval | waiting_tools → running →) completed | failed | cancelled."""
+    """queued → running → (waiting_approval | waiting_tools → queued → running →) completed | failed | cancelled."""
 
     QUEUED = "queued", "Queued"
     RUNNING = "running", "Running"
@@ -53,7 +53,8 @@ class Run(models.Model):
     first of them, `place` what it answers there, so that an attempt which comes again finds it. A team's run has
     `team`: mode and members as they were when the message came, and how far its members were heard.
 
-    `client_tools` are the definitions that came with the message: whoever sent it makes those calls.
+    `given` is what the client quoted and asked for beside the message. `client_tools` are the definitions that came
+    with it: whoever sent it makes those calls.
     """
 
     ATTEMPT_SEQS = 1_000_000
@@ -86,7 +87,10 @@ class Run(models.Model):
     agent_version = models.PositiveIntegerField(db_default=0, help_text="That it keeps; 0: as the agent is now.")
     team = models.JSONField(null=True)
     client_tools = models.JSONField(null=True)
-    # Not a foreign key: an answer goes only with its conversation, and the check would cost an index on every run.
+    given = models.JSONField(
+        null=True, help_text="What its client gave with the message, until it ends: see `services/quoting.py`."
+    )
+    # Not a foreign key: an answer goes only with its question or conversation; the check would cost an index on runs.
     answer_id = models.UUIDField(null=True)
     state = models.CharField(max_length=20, choices=RunState, default=RunState.QUEUED)
     active = models.BooleanField(default=True)
@@ -101,6 +105,7 @@ class Run(models.Model):
     draft = models.JSONField(default=list, help_text="Parts of the answer so far.")
     companion_type = models.CharField(max_length=60)
     mood = models.CharField(max_length=10, blank=True, help_text="As the message said; empty: as the companion has it.")
+    web = models.BooleanField(default=False, db_default=False, help_text="Its person wants the web to be looked at.")
     provider = models.CharField(max_length=60)
     model = models.CharField(max_length=200)
     worker = models.CharField(max_length=100, blank=True)

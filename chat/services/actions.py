@@ -8,25 +8,26 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from accounts.models import User
 from agents.events import ApprovalRequested, Event, RunWaiting, Status, ToolProposed
 from approvals import live
 from approvals.calls import Call
 from approvals.models import Approval
+from approvals.preferences import UNKNOWN
 from approvals.rules import Ask
-from approvals.services import approvals, audit, outbox
+from approvals.services import approvals, audit, outbox, veil
 from chat import eventlog
 from chat.bells import ring_action, ring_run
 from chat.models import WAITING, Action, ActionState, Run, RunState
 from chat.services import gate
 from chat.transcript import Part
+from core import commits
 
 KIND = "tool_call"
 OPEN = (ActionState.WAITING, ActionState.UNKNOWN)
@@ -117,7 +118,7 @@ def hold(run: Run, *, seq: int, state: RunState = RunState.WAITING_APPROVAL, **s
         raise Stopping
     audit.record(run_entry(run, "run.waiting"))
     if run.parent_id:
-        transaction.on_commit(partial(eventlog.tell_settled, run.parent_id), robust=True)
+        commits.after(eventlog.tell_settled, run.parent_id)
 
 
 def advance(run: Run) -> None:
@@ -255,7 +256,7 @@ def tell(run: Run, events: Sequence[Event]) -> None:
             above.team["heard"] = {**above.team.get("heard", {}), str(below.pk): below.seq}
         Run.objects.filter(pk=above.pk).update(seq=above.seq, **({"team": above.team} if above.team else {}))
         batch = eventlog.Batch(str(above.pk), str(above.conversation_id), first, list(events))
-        transaction.on_commit(partial(eventlog.append, batch), robust=True)
+        commits.after(eventlog.append, batch)
         below, above = above, waiting_above(above)
 
 
@@ -272,6 +273,16 @@ def announce(*ended: Action) -> None:
         live.changed(workspace_id)
         told = [_announcement(action) for action in ended if action.workspace_id == workspace_id]
         outbox.put(workspace_id, "action.finished", *told)
+    for action in ended:
+        if action.state == ActionState.UNKNOWN:
+            _wonder(action)
+
+
+def _wonder(action: Action) -> None:
+    """Tell people that nobody knows what became of it: whose it is, and whoever reads the workspace's channels."""
+    whose = [outbox.Audience(UNKNOWN, User.objects.filter(pk=action.person_id))] if action.person_id else []
+    summary = veil.over(action.summary, workspace_id=action.workspace_id)
+    outbox.put(action.workspace_id, "action.unknown", {**_announcement(action), "summary": summary}, to=whose)
 
 
 def _announcement(action: Action) -> dict[str, Any]:

@@ -10,20 +10,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
-from django.db import transaction
 from django.db.models.signals import post_delete
 
 from accounts.models import Actor
 from chat.models import Attachment, Message
 from chat.services import links
 from chat.transcript import Part
-from core import ids, images
+from core import commits, ids, images
 from core.errors import Invalid, NotFound, Unavailable
 from core.images import BadImage, Picture
 
@@ -217,7 +215,7 @@ def _listed(kept: Storage, folder: str) -> tuple[list[str], list[str]]:
 
 
 def _remove_after(sender: object, instance: Attachment, **_: Any) -> None:
-    transaction.on_commit(partial(remove, instance.file), robust=True)
+    commits.after(remove, instance.file)
 
 
 post_delete.connect(_remove_after, sender=Attachment, dispatch_uid="an attachment's file goes after its row")

@@ -18,11 +18,12 @@ from django.db.models.functions import Now
 from accounts.models import Actor
 from agents.tools import client
 from approvals.services import audit
-from chat.models import Action, ActionState, Run
-from chat.services import actions, gate, runs
+from chat.models import Action, ActionState, Run, RunState
+from chat.services import actions, chats, gate, runs
 from core.errors import Conflict, Invalid, NotFound
 
 MOST_SWEPT = 100
+LONGEST_OUTPUT = 200_000  # bytes of JSON; models are told the first 20,000 characters
 FAILED = "client_failed"
 
 
@@ -59,10 +60,11 @@ class Result:
 def answer(run_id: UUID, results: Sequence[Result], *, by: Actor) -> Run:
     """Store what the client brings for calls of the caller's run, all of it or nothing, and let the run go on.
 
-    Raises UnknownRun, Invalid for a call that stands twice, UnknownCall, RunEnded, and AlreadyAnswered where a call has
-    its outcome: of two that bring one at the same time the second learns what stands.
+    Raises UnknownRun, NotYours or ScopeMissing for who may say nothing there, Invalid for a call that stands twice,
+    UnknownCall, RunEnded, and AlreadyAnswered where a call has its outcome: of two that bring one at the same time the
+    second learns what stands.
     """
-    runs.get(run_id, by=by)
+    chats.check_speaker(by, runs.get(run_id, by=by).conversation)
     wanted = [one.call_id for one in results]
     twice = next((place for place, call_id in enumerate(wanted) if call_id in wanted[:place]), None)
     if twice is not None:
@@ -82,6 +84,22 @@ def answer(run_id: UUID, results: Sequence[Result], *, by: Actor) -> Run:
             _settle(rows[one.call_id], one, by)
         _go_on(run)
     return run
+
+
+def awaiting(call_ids: Sequence[str], *, by: Actor, session_id: UUID | None = None) -> Run | None:
+    """The caller's run that waits for the results of all these calls, in the session if one is named; None without.
+
+    Where several do it is the newest.
+    """
+    mine = Run.objects.visible_to(by).select_related("conversation").filter(state=RunState.WAITING_TOOLS)
+    if session_id is not None:
+        mine = mine.filter(conversation=session_id)
+    rows = Action.objects.filter(client=True, state=ActionState.AWAITED, call_id__in=call_ids, run__in=mine)
+    found: dict[UUID, set[str]] = {}
+    for run_id, call_id in rows.values_list("run_id", "call_id"):
+        found.setdefault(run_id, set()).add(call_id)
+    whole = [run_id for run_id, calls in found.items() if calls == {*call_ids}]
+    return mine.filter(pk=max(whole)).first() if whole else None
 
 
 def _refuse(run: Run, settled: Sequence[Action]) -> NoReturn:

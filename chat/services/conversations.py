@@ -1,8 +1,9 @@
 """Use cases of conversations: begin, rename, archive, delete, and read what was said."""
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -14,13 +15,22 @@ from django.db.models.functions import Length
 from accounts.models import Actor
 from chat import eventlog
 from chat.models import Conversation, Message, Run, RunState
-from chat.services import families, ledger, verdicts
+from chat.services import families, ledger, loading, verdicts
 from chat.services import forgetting as transcripts
 from companions.models import Companion
-from core import ids
-from core.errors import Invalid, NotFound
+from core import commits, ids, prepared
+from core.errors import Forbidden, Invalid, NotFound
 from memory.services import forgetting
 from memory.services.entries import By
+
+LONGEST_CLIENT_ID = 200
+
+
+class NotYours(Forbidden):
+    """The conversation is a colleague's."""
+
+    code = "not_yours"
+    default_detail = "This conversation is another person's."
 
 
 class UnknownSession(NotFound):
@@ -51,15 +61,44 @@ def create(companion: Companion, *, by: Actor, title: str = "") -> Conversation:
 
 def get(session_id: UUID, *, by: Actor) -> Conversation:
     """The caller's conversation; raises UnknownSession."""
-    found: Conversation | None = (
-        Conversation.objects.visible_to(by)
-        .select_related("companion__agent", "team__lead", "workspace")
-        .filter(pk=session_id)
-        .first()
-    )
+    found = loading.one(Conversation.objects.visible_to(by).filter(pk=session_id), by=by)
     if found is None:
         raise UnknownSession(f"No session {session_id} is yours. GET /v1/ai/sessions lists them.")
     return found
+
+
+_OF_CLIENT = """
+SELECT id FROM chat_conversation
+WHERE workspace_id = %(workspace)s AND user_id = %(user)s AND client_id = %(client_id)s AND client_id <> ''
+UNION ALL
+SELECT id FROM chat_conversation WHERE id = %(id)s
+"""
+
+
+def of_client(client_id: str, *, by: Actor) -> Conversation | None:
+    """The caller's conversation that their client calls so, or whose id this is; None where there is none."""
+    pk: UUID | None = None
+    with contextlib.suppress(ValueError):
+        pk = UUID(client_id)
+    whose = {"workspace": by.workspace.pk, "user": by.user.pk, "client_id": client_id, "id": pk}
+    named = [found for (found,) in prepared.execute(_OF_CLIENT, whose)]
+    if not named:  # as for each that is to be begun
+        return None
+    rows = Conversation.objects.visible_to(by).filter(pk__in=named)
+    # Two where one's id is what another is called: the id is the older name.
+    found = min(rows, key=lambda row: row.client_id == client_id, default=None)
+    return found and loading.whole(found, by=by)
+
+
+def own(session_id: UUID, *, by: Actor) -> Conversation:
+    """As `get`, for doors that tell a colleague's conversation from none: raises NotYours too."""
+    try:
+        return get(session_id, by=by)
+    except UnknownSession:
+        talks = Conversation.objects.filter(workspace=by.workspace, user__isnull=False, parent=None)
+        if talks.filter(pk=session_id).exclude(user=by.user).exists():
+            raise NotYours from None
+        raise
 
 
 def change(conversation: Conversation, *, title: str | None = None, archived: bool | None = None) -> Conversation:
@@ -69,6 +108,7 @@ def change(conversation: Conversation, *, title: str | None = None, archived: bo
         raise UnknownSession("The session was deleted meanwhile.")
     for name, value in changes.items():
         setattr(conversation, name, value)
+    commits.after(eventlog.tell_changed, conversation.pk)
     return conversation
 
 
@@ -83,23 +123,33 @@ def delete(conversation: Conversation, *, by: Actor, forget: bool = False) -> No
         locked = Conversation.objects.select_for_update(no_key=True).filter(pk=conversation.pk).first()
         if locked is None:
             raise UnknownSession("The session was deleted meanwhile.")
-        # What works within its runs has conversations below it, and goes first: a child's lock before its parent's.
-        rows = Run.objects.filter(Q(conversation=locked) | Q(conversation__parent=locked), active=True)
-        its = list(rows.select_for_update(of=("self",)).order_by("-depth", "pk"))
-        for run in its:
-            ledger.record_unfinished(run)
-            if run.state == RunState.RUNNING:  # its worker writes what it knows better, should it live
-                transaction.on_commit(partial(eventlog.ask_to_stop, run.pk), robust=True)
-                continue
-            if run.waits:
-                verdicts.withdraw(run, by=by)
-        # Their rows go, and an action outlives its run: it must not be left to an agent that is not there.
-        families.settle_calls([(run.pk, False, "The session was deleted.", "deleted") for run in its])
+        let_go(under_way(locked), by=by, why="The session was deleted.")
         if forget:  # while it is known which of them are its
             transcripts.forget_actions(locked, by=By.person(by))
         locked.delete()
+        commits.after(eventlog.tell_changed, conversation.pk)
         if forget:
             forgetting.forget_conversation(by, conversation.pk)
+
+
+def under_way(locked: Conversation) -> list[Run]:
+    """The runs of a locked conversation that have not ended, with those that work within them, all of them locked."""
+    # What works within its runs has conversations below it, and goes first: a child's lock before its parent's.
+    rows = Run.objects.filter(Q(conversation=locked) | Q(conversation__parent=locked), active=True)
+    return list(rows.select_for_update(of=("self",)).order_by("-depth", "pk"))
+
+
+def let_go(runs: Sequence[Run], *, by: Actor, why: str) -> None:
+    """Account for locked runs whose rows are about to be deleted, withdraw what they asked, and stop who works."""
+    for run in runs:
+        ledger.record_unfinished(run)
+        if run.state == RunState.RUNNING:  # its worker writes what it knows better, should it live
+            commits.after(eventlog.ask_to_stop, run.pk)
+            continue
+        if run.waits:
+            verdicts.withdraw(run, by=by)
+    # Their rows go, and an action outlives its run: it must not be left to an agent that is not there.
+    families.settle_calls([(run.pk, False, why, "deleted") for run in runs])
 
 
 CURSOR = "sessions.cursor"
@@ -147,7 +197,7 @@ def page(
     archived: bool = False,
 ) -> Page:
     """The caller's conversations, most recent first; raises Invalid for a cursor that is none of ours."""
-    rows = Conversation.objects.visible_to(by).filter(archived=archived).select_related("companion")
+    rows = Conversation.objects.visible_to(by).filter(archived=archived, quoted=False).select_related("companion")
     if companion is not None:
         rows = rows.filter(companion__type=companion)
     if words is not None:

@@ -184,7 +184,7 @@ def _take(action: Action) -> Execution:
         attempt=action.attempt,
         person_id=action.person_id,
         agent_id=action.agent_id,
-        companion_id=action.conversation.companion_id if action.conversation else None,
+        companion_id=action.conversation.remembering_id if action.conversation else None,
         conversation_id=action.conversation_id,
         message_id=action.run.message_id,
         recalled=partial(remembering.note, action.run.pk),

@@ -5,7 +5,6 @@ child go on finds a parent that waits, or one that has not looked yet.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from chat.models import Action, ActionState, Run, RunRole, RunState
 from chat.services import actions, ledger
 from chat.services.actions import SUMMARY, Asked
 from chat.transcript import Part
+from core import commits
 
 CALL = "call."
 
@@ -82,4 +82,4 @@ def settle_calls(ended: Sequence[tuple[UUID, bool, str, str]]) -> None:
         audit.record(actions.entry(action, f"action.{action.state}", summary=action.summary))
         actions.announce(action)
         if run.parent_id:
-            transaction.on_commit(partial(eventlog.tell_settled, run.parent_id), robust=True)
+            commits.after(eventlog.tell_settled, run.parent_id)

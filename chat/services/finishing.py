@@ -11,17 +11,17 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from approvals.services import audit
 from chat import transcript
-from chat.models import Conversation, Run, RunRole, RunState
+from chat.models import Run, RunRole, RunState
 from chat.services import families, ledger, runs
 from chat.services.ledger import Account
 from chat.transcript import Part
-from core import ids
+from core import ids, prepared
 from memory.models import Author
 from memory.services import keeping, readings
 from memory.services.keeping import Told, Whose
@@ -81,15 +81,18 @@ WHERE conversation.id = new.id
 _FINISH = """
 UPDATE chat_run AS run SET state = new.state, active = false, seq = new.seq, answer_id = new.answer,
     usage = new.usage::jsonb, error_code = new.code, error_message = new.message, provider = new.provider,
-    model = new.model, spent = coalesce(new.spent::jsonb, run.spent), draft = '[]'::jsonb, ended_at = clock_timestamp()
-FROM unnest(%(runs)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(states)s::text[], %(answers)s::uuid[],
-    %(usages)s::text[], %(codes)s::text[], %(messages)s::text[], %(providers)s::text[], %(models)s::text[],
-    %(spent)s::text[]) AS new(id, attempt, seq, state, answer, usage, code, message, provider, model, spent)
+    model = new.model, spent = coalesce(new.spent::jsonb, run.spent), draft = '[]'::jsonb, given = NULL,
+    ended_at = clock_timestamp()
+FROM unnest(%(runs)s::uuid[], %(conversations)s::uuid[], %(attempts)s::int[], %(seqs)s::bigint[], %(states)s::text[],
+    %(answers)s::uuid[], %(usages)s::text[], %(codes)s::text[], %(messages)s::text[], %(providers)s::text[],
+    %(models)s::text[], %(spent)s::text[])
+    AS new(id, conversation, attempt, seq, state, answer, usage, code, message, provider, model, spent)
+JOIN chat_conversation AS conversation ON conversation.id = new.conversation
 WHERE run.id = new.id AND run.attempt = new.attempt AND run.state = 'running'
     AND (run.lease_until < clock_timestamp() OR NOT %(lapsed)s)
-RETURNING run.id, run.agent_id, coalesce(
-    (SELECT user_id FROM chat_conversation AS conversation WHERE conversation.id = run.conversation_id), run.behind_id),
-    run.role
+RETURNING run.id, run.agent_id, coalesce(conversation.user_id, run.behind_id), run.role, conversation.user_id,
+    CASE WHEN conversation.parent_id IS NULL AND NOT conversation.external THEN (SELECT id FROM companions_companion
+        WHERE id = conversation.companion_id AND memory_layers ? 'history') END
 """
 _ANSWERS = """
 INSERT INTO chat_message (id, workspace_id, conversation_id, role, content, parts, provider, model, usage, metadata,
@@ -114,20 +117,18 @@ def finish(outcomes: Sequence[Outcome], *, lapsed: bool = False) -> dict[UUID, d
     # Conversations first, in order: whoever locks a run has locked its conversation before, and whoever locks several
     # begins with the oldest. What a worker that came too late does to them is harmless.
     columns: dict[str, Any] = {**_columns(outcomes), "lapsed": lapsed}
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_LOCKED, columns)
-        cursor.execute(_CONVERSATIONS, columns)
-        cursor.execute(_FINISH, columns)
-        rows = cursor.fetchall()
-        ended = {run_id: audit.agent(agent_id, person_id) for run_id, agent_id, person_id, _ in rows}
+    with transaction.atomic():
+        prepared.execute(_LOCKED, columns)
+        prepared.execute(_CONVERSATIONS, columns)
+        rows = prepared.execute(_FINISH, columns).fetchall()
+        ended = {run_id: audit.agent(agent_id, person_id) for run_id, agent_id, person_id, *_ in rows}
         answered = [outcome for outcome in outcomes if outcome.run_id in ended and outcome.parts]
         times: dict[UUID, datetime] = {}
         if answered:
-            cursor.execute(_ANSWERS, _columns(answered))
-            times = dict(cursor.fetchall())
-            _remember(answered, times)
+            times = dict(prepared.execute(_ANSWERS, _columns(answered)).fetchall())
+            _remember(answered, times, {row[0]: (row[4], row[5]) for row in rows})
         audit.record(*(_ending(outcome, ended[outcome.run_id]) for outcome in outcomes if outcome.run_id in ended))
-        if asked := {run_id for run_id, _, _, role in rows if role == RunRole.DELEGATE}:
+        if asked := {row[0] for row in rows if row[3] == RunRole.DELEGATE}:
             families.settle_calls([_told(outcome) for outcome in outcomes if outcome.run_id in asked])
         known = [one for one in outcomes if one.account is not None]
         ledger.record((one.account, one.answer_id) for one in known if one.run_id in ended and one.account)
@@ -136,20 +137,20 @@ def finish(outcomes: Sequence[Outcome], *, lapsed: bool = False) -> dict[UUID, d
     return {outcome.run_id: times.get(outcome.message_id) for outcome in outcomes if outcome.run_id in ended}
 
 
-def _remember(answered: Sequence[Outcome], times: dict[UUID, datetime]) -> None:
-    """Keep the answers as memories of those whom they answer."""
-    ids = [one.conversation_id for one in answered if one.text]
-    talks = Conversation.objects.filter(pk__in=ids, user__isnull=False, companion__isnull=False, parent=None)
-    whose = {row[0]: Whose(*row[1:]) for row in talks.values_list("pk", "workspace_id", "user_id", "companion_id")}
-    keeping.keep(
+def _remember(
+    answered: Sequence[Outcome], times: dict[UUID, datetime], asked: dict[UUID, tuple[UUID | None, UUID | None]]
+) -> None:
+    """Keep the answers as memories of those whom they answer: by run, the person and the companion that keeps them."""
+    heard = [one for one in answered if one.text and None not in asked[one.run_id]]
+    kept = keeping.keep(
         (
-            whose[one.conversation_id],
+            Whose(one.workspace_id, *asked[one.run_id]),
             Told(one.conversation_id, one.message_id, Author.COMPANION.value, one.text, times[one.message_id]),
         )
-        for one in answered
-        if one.text and one.conversation_id in whose
+        for one in heard
     )
-    readings.note([*whose])
+    if kept:
+        readings.note([one.conversation_id for one in heard])
 
 
 def _told(outcome: Outcome) -> tuple[UUID, bool, str, str]:

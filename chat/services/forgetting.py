@@ -6,12 +6,10 @@ be made anew; so do logs of events, which are there for speed alone. What goes w
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from agents.tools.registry import Risk
@@ -31,6 +29,7 @@ from chat.models import (
 )
 from chat.models.runs import WAITING
 from chat.transcript import Part
+from core import commits
 from core.errors import Conflict
 from memory.models import Owner
 from memory.scrub import FORGOTTEN, Scrub, blanked
@@ -78,14 +77,15 @@ def scrub(owner: Owner, what: Scrub, by: By) -> dict[UUID, str]:
     _actions(_of(owner).filter(Q(conversation__in=ids) | Q(conversation=None) | Q(pk__in=told)), reach, what, by)
     changed, titled = _messages(conversations, reach, what)
     for conversation in conversations:
-        if conversation.pk in titled or what.tells(conversation.title, near=True):
+        if conversation.pk in titled or what.own.tells(conversation.title, near=True):
             Conversation.objects.filter(pk=conversation.pk).update(title="")
     Compaction.objects.filter(conversation__in=ids).delete()
     for run in waiting:
+        run.given = what.json(run.given, near=True) if run.given else None
         run.draft = [_part(one, what, whole=run.pk in reach.whole) for one in run.draft]
-        run.save(update_fields=["draft"])
+        run.save(update_fields=["draft", "given"])
     for run_id in runs.values_list("pk", flat=True):
-        transaction.on_commit(partial(eventlog.drop, run_id), robust=True)
+        commits.after(eventlog.drop, run_id)
     return changed
 
 
@@ -145,6 +145,10 @@ def _conversations(theirs: "QuerySet[Conversation]", what: Scrub, reach: _Reach)
         Message.objects.filter(conversation__in=theirs, pk__in=what.touched).values_list("conversation_id", flat=True)
     )
     found = said | reach.conversations
+    # What a client quotes is no message: what runs have of it, as long as they go on, is looked through.
+    quoting = Run.objects.filter(conversation__in=theirs, ended_at=None, given__isnull=False)
+    given = quoting.values_list("conversation_id", "given")
+    found |= {one for one, quoted in given if what.json(quoted, near=True) != quoted}
     found |= {one for one in theirs.filter(pk__in=found).values_list("parent_id", flat=True) if one}
     return found | set(Conversation.objects.filter(parent__in=found).values_list("pk", flat=True))
 
@@ -173,7 +177,8 @@ def _messages(conversations: Iterable[Conversation], reach: _Reach, what: Scrub)
                     titled.add(message.conversation_id)
                 continue
             before = message.content
-            if _scrub_message(message, what):
+            theirs = message.role == MessageRole.USER and message.conversation_id not in below
+            if _scrub_message(message, what.own if theirs else what):
                 stored.append(message)
                 if message.content != before:
                     changed[message.pk] = message.content
@@ -217,7 +222,7 @@ def _actions(actions: "QuerySet[Action]", reach: _Reach, what: Scrub, by: By) ->
     """Scrub what tools were told and gave, save what is evidence, with the log's copies. Raises StillTold."""
     asked = actions.exclude(approval_id=None).exclude(state__in=[*SETTLED, ActionState.UNKNOWN])
     for action in asked:
-        if _is_told(action.arguments, what, near=action.tool in NAMES):
+        if _is_told(action.arguments, what.own, near=action.tool in NAMES):
             raise StillTold
     for some in _pages(_forgettable(actions)):
         stored = []
@@ -226,10 +231,11 @@ def _actions(actions: "QuerySet[Action]", reach: _Reach, what: Scrub, by: By) ->
             if action.run_id in reach.whole:
                 _blank(action)
             else:
-                near = action.tool in NAMES or action.run_id in reach.near
-                action.arguments = what.json(action.arguments, near=near)
+                told = action.run_id in reach.near
+                near, words = told or action.tool in NAMES, what if told else what.own
+                action.arguments = words.json(action.arguments, near=near)
                 for name in _SAID:
-                    setattr(action, name, what.text(getattr(action, name), near=near))
+                    setattr(action, name, words.text(getattr(action, name), near=near))
             if before != [action.arguments, *(getattr(action, name) for name in _SAID)]:
                 stored.append(action)
         if any(action.state not in SETTLED for action in stored):

@@ -127,7 +127,7 @@ def _origin(
         person=_person(workspace, person_id) if person_id else None,
         run_id=run_id,
         session_id=conversation.pk if conversation else None,
-        companion_id=conversation.companion_id if conversation else None,
+        companion_id=conversation.remembering_id if conversation else None,
         # Trusted no further than any agent that asked it, which could act through it.
         autonomy=min((agent.autonomy, *(one.autonomy for one in askers if not one.team)), key=TRUST.index),
         allowed=frozenset(agent.all_tools) & frozenset(narrowed or agent.all_tools),
@@ -174,7 +174,10 @@ def call_of(origin: Origin, tool: str, risk: str, arguments: dict[str, Any]) -> 
 
 
 def judge(origin: Origin, proposed: ToolCall, held: Rules, *, key: UUID) -> Judged:
-    """The verdict on a call that a model asks for. A tool may look at the world to check it and to preview it."""
+    """What becomes of a call: policy's verdict (`rules.judge`), unless it is refused whatever that says.
+
+    A tool may look at the world to check it and to preview it.
+    """
     spec = registry.get(proposed.name, origin.workspace.pk)
     if spec is not None and spec.name in origin.allowed:
         return _judge(origin, proposed, spec, held, key)

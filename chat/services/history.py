@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 
 from agents.providers.base import ChatMessage
 from chat import transcript
 from chat.models import MessageRole
 from chat.transcript import Part
+from core import prepared
 
 MARK = "conversation-summary"
 OPENING = f"<{MARK}>\n"
@@ -62,17 +62,15 @@ def of(runs: Sequence[UUID]) -> dict[UUID, Past]:
         return {}
     messages: dict[UUID, list[ChatMessage]] = {}
     cut: set[UUID] = set()
-    with connection.cursor() as cursor:
-        limits = {"messages": settings.HISTORY_MESSAGES, "characters": settings.HISTORY_CHARACTERS}
-        cursor.execute(_PAST, {"runs": list(runs), **limits})
-        for run_id, summary, role, content, parts, fits in cursor.fetchall():
-            told = messages.setdefault(
-                run_id, [ChatMessage(MessageRole.USER.value, marked(summary))] if summary else []
-            )
-            if fits:
-                told += _told(role, content, json.loads(parts) if parts else [])
-            elif fits is False:
-                cut.add(run_id)
+    limits = {"messages": settings.HISTORY_MESSAGES, "characters": settings.HISTORY_CHARACTERS}
+    for run_id, summary, role, content, parts, fits in prepared.execute(
+        _PAST, {"runs": list(runs), **limits}
+    ).fetchall():
+        told = messages.setdefault(run_id, [ChatMessage(MessageRole.USER.value, marked(summary))] if summary else [])
+        if fits:
+            told += _told(role, content, json.loads(parts) if parts else [])
+        elif fits is False:
+            cut.add(run_id)
     return {run_id: Past(tuple(told), run_id in cut) for run_id, told in messages.items()}
 
 

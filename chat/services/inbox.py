@@ -58,7 +58,8 @@ _UNREAD = f"""
 WITH own AS MATERIALIZED ({_OWN}), reports AS MATERIALIZED ({_REPORTS}),
 unread AS (
     SELECT message.id, message.conversation_id, message.role, message.created_at, message.turn_at,
-        coalesce(companion.agent_id, team.lead_id, own.agent_id) AS agent_id, companion.type AS companion, true AS mine
+        coalesce(companion.agent_id, team.lead_id, own.agent_id) AS agent_id, companion.type AS companion,
+        own.companion_id IS NULL AND own.team_id IS NULL AS direct, true AS mine
     FROM own
         JOIN chat_message AS message ON message.conversation_id = own.conversation_id
             AND message.turn_at >= own.unread_from AND message.role = 'assistant'
@@ -66,7 +67,7 @@ unread AS (
         LEFT JOIN agents_agentteam AS team ON team.id = own.team_id
     UNION ALL
     SELECT message.id, message.conversation_id, message.role, message.created_at, message.turn_at,
-        reports.agent_id, NULL, false
+        reports.agent_id, NULL, true, false
     FROM reports
         JOIN chat_message AS message ON message.conversation_id = reports.conversation_id
             AND message.role = 'assistant' AND message.created_at >= %(since)s
@@ -74,7 +75,8 @@ unread AS (
     WHERE mark.id IS NULL OR message.created_at > mark.read_up_to),
 wanted AS MATERIALIZED (
     SELECT unread.*, agent.slug FROM unread JOIN agents_agent AS agent ON agent.id = unread.agent_id
-    WHERE %(agent)s::text IS NULL OR agent.slug = %(agent)s OR agent.id::text = %(agent)s)
+    WHERE (%(agent)s::text IS NULL OR agent.slug = %(agent)s OR agent.id::text = %(agent)s)
+        AND (unread.direct OR NOT %(direct)s))
 """
 _LIST = f"""{_UNREAD}
 SELECT page.id, page.conversation_id, page.slug, page.companion, page.role, message.content, page.created_at
@@ -130,10 +132,13 @@ class Page:
     next_cursor: str | None
 
 
-def page(*, by: Actor, limit: int, agent: str | None = None, cursor: str | None = None) -> Page:
-    """What the caller has not seen, of one agent by its slug or id or of all; raises Invalid for a bad cursor."""
+def page(*, by: Actor, limit: int, agent: str | None = None, cursor: str | None = None, direct: bool = False) -> Page:
+    """What the caller has not seen, of one agent by its slug or id or of all; raises Invalid for a bad cursor.
+
+    `direct` leaves out what an agent said as a companion or for a team.
+    """
     at, after = _read_cursor(cursor) if cursor is not None else (None, None)
-    asked = {**_asked(by, agent), "at": at, "after": after, "limit": limit + 1}
+    asked = {**_asked(by, agent, direct), "at": at, "after": after, "limit": limit + 1}
     with connection.cursor() as database:
         database.execute(_LIST, asked)
         rows = [Unread(*row) for row in database.fetchall()]
@@ -146,16 +151,21 @@ def page(*, by: Actor, limit: int, agent: str | None = None, cursor: str | None 
 
 @transaction.atomic
 def read(
-    *, by: Actor, message_ids: Sequence[UUID] | None = None, session_id: UUID | None = None, agent: str | None = None
+    *,
+    by: Actor,
+    message_ids: Sequence[UUID] | None = None,
+    session_id: UUID | None = None,
+    agent: str | None = None,
+    direct: bool = False,
 ) -> int:
     """Note that the caller saw these answers, those of a session or an agent, or all; gives how many were new to them.
 
     Who saw an answer saw those before it in its conversation. Messages that are not the caller's to see count as
-    nothing. Raises UnknownSession, UnknownAgent.
+    nothing. `direct` is as in `page`. Raises UnknownSession, UnknownAgent.
     """
     _check(by, session_id, agent)
     messages = list(message_ids) if message_ids is not None else None
-    asked: dict[str, Any] = {**_asked(by, agent), "messages": messages}
+    asked: dict[str, Any] = {**_asked(by, agent, direct), "messages": messages}
     with connection.cursor() as database:
         database.execute(_CHOSEN, {**asked, "session": session_id})
         conversations = sorted({row[1] for row in database.fetchall()})
@@ -198,13 +208,14 @@ def _telling(by: Actor) -> list[UUID]:
         return [agent_id for (agent_id,) in database.fetchall()]
 
 
-def _asked(by: Actor, agent: str | None) -> dict[str, Any]:
+def _asked(by: Actor, agent: str | None, direct: bool = False) -> dict[str, Any]:
     return {
         "workspace": by.workspace.pk,
         "user": by.user.pk,
         "manages": by.may(Role.MANAGER),
         "since": by.membership.created_at,  # what agents reported before is not new to who came later
         "agent": agent,
+        "direct": direct,
         "most": MOST,
     }
 

@@ -6,6 +6,11 @@ from typing import Any
 from agents.services import versions
 from companions import services as companions
 
+WEB = (
+    "The person asks you to look at the web for this answer. Search it and read pages with your tools before you "
+    "answer, and name the pages that you used. If you have no tool for that, say so and answer from what you know."
+)
+
 
 def agent(row: tuple[Any, ...]) -> tuple[tuple[str, str, str, str], list[str]]:
     """Name, personality, tone and instructions of the agent as the run keeps it, and the tools that it still has."""
@@ -20,7 +25,8 @@ def agent(row: tuple[Any, ...]) -> tuple[tuple[str, str, str, str], list[str]]:
     return (name, personality, tone, told_to_do), now
 
 
-def system(persona: tuple[Any, ...], told: tuple[str, str, str, str]) -> str:
-    """The system prompt: what the companion leaves open the agent says."""
+def system(persona: tuple[Any, ...], told: tuple[str, str, str, str], *, web: bool = False) -> str:
+    """The system prompt: what the companion leaves open the agent says; with `web`, that its person wants that used."""
     name, personality, tone, mood = persona
-    return companions.compose(name or told[0], personality or told[1], tone or told[2], told[3], mood)
+    prompt = companions.compose(name or told[0], personality or told[1], tone or told[2], told[3], mood)
+    return f"{prompt}\n\n{WEB}" if web else prompt

@@ -12,19 +12,22 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from agents.providers.base import ChatMessage, ToolDefinition
+from agents.providers.base import ChatMessage, Options, ToolDefinition
 from agents.tools import client
 from chat import transcript
 from chat.bells import ring_run
 from chat.models import MessageRole, Run, RunRole, RunState
-from chat.services import history, kept, ledger
+from chat.services import history, kept, ledger, quoting, traces
 from chat.services.history import Past
 from chat.services.ledger import Spent
 from chat.transcript import Part
+from core import prepared, tracing
+from core.tracing import Span
+from memory.services import telling
+from memory.services.telling import Telling
 
 ACTING = ("", RunRole.MEMBER, RunRole.DELEGATE)
 """The roles of runs whose models are offered tools; who votes or sums up does nothing else."""
@@ -34,9 +37,10 @@ ACTING = ("", RunRole.MEMBER, RunRole.DELEGATE)
 class Claim:
     """A run in this worker's hands, with all that answering it needs. Events are numbered above `seq`.
 
-    `messages` end with the one to answer; `cut` says that older ones are missing from them. `parts` is what it said and
-    did before, `steps` how often its model was asked for that; a run that `resumed` goes on with its readers where it
-    stopped.
+    `messages` end with the one to answer, and its client quotes what came `after` that; `cut` says that older ones are
+    missing from them. `parts` is what it said and did before, `steps` how often its model was asked for that; a run
+    that `resumed` goes on with its readers where it stopped. `telling` says of whose memories it is told, and
+    `memories` which it was told already, None before any. It `waited` so many seconds for a worker.
     """
 
     run_id: UUID
@@ -62,6 +66,14 @@ class Claim:
     team: dict[str, Any] | None = None
     agent_id: UUID = UUID(int=0)
     client_tools: tuple[ToolDefinition, ...] = ()
+    tools_off: frozenset[str] = frozenset()
+    telling: Telling | None = None
+    memories: tuple[UUID, ...] | None = None
+    after: tuple[ChatMessage, ...] = ()
+    most_tokens: int | None = None
+    options: Options = Options()
+    waited: float = 0.0
+    span: Span = tracing.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,12 @@ RETURNING run.id, run.conversation_id, run.workspace_id, run.attempt, run.seq_ba
     conversation.user_id, companion.name, companion.personality, companion.tone,
     coalesce(nullif(run.mood, ''), companion.mood, 'normal'),
     ready.resumed, run.seq, run.steps, run.draft, run.usage, companion.tools_allowed,
-    run.agent_id, run.root_id, run.role, run.team, {seen}, run.client_tools, run.spent,
+    run.agent_id, run.root_id, run.role, run.team, {seen}, run.client_tools, run.spent, run.web,
+    run.given, agent.bare,
+    CASE WHEN conversation.parent_id IS NULL AND NOT conversation.external THEN companion.id END,
+    companion.memory_layers, companion.memory_budget, run.memories,
+    ARRAY(SELECT tool FROM agents_toolsetting WHERE workspace_id = run.workspace_id AND NOT enabled),
+    extract(epoch FROM clock_timestamp() - run.not_before)::float8,
     agent.name, agent.personality, agent.tone, agent.instructions, agent.tools, agent.given, version.snapshot
 """
 
@@ -126,33 +143,31 @@ def claim(
 
     Passed over are those already `held` here, and those of `sated` people, who have their share of this worker.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _CLAIM.format(
-                ready=_LAPSED if lapsed else _QUEUED,
-                unless=_UNLESS if sated else "",
-                stopped=_STOPPED,
-                seen=_SEEN,
-            ),
-            {
-                "limit": limit,
-                "worker": worker,
-                "held": list(held),
-                "sated": list(sated),
-                "lease": settings.RUN_LEASE_SECONDS,
-                "attempts": settings.RUN_MAX_ATTEMPTS,
-            },
-        )
-        claimed = cursor.fetchall()
+    statement = _CLAIM.format(
+        ready=_LAPSED if lapsed else _QUEUED, unless=_UNLESS if sated else "", stopped=_STOPPED, seen=_SEEN
+    )
+    asked = {
+        "limit": limit,
+        "worker": worker,
+        "held": list(held),
+        "sated": list(sated),
+        "lease": settings.RUN_LEASE_SECONDS,
+        "attempts": settings.RUN_MAX_ATTEMPTS,
+    }
+    claimed = prepared.execute(statement, asked).fetchall()
     # A conversation in which nothing was numbered yet has no history: the common case of a first message.
     past = history.of([row[0] for row in claimed if row[4] > 0 or row[3] > 1])
-    return [_claim(row, past.get(row[0], Past())) for row in claimed]
+    spans = traces.begin({row[0]: _said(row) for row in claimed}) if tracing.on() else {}
+    return [_claim(row, past.get(row[0], Past()), spans.get(row[0], tracing.NOTHING)) for row in claimed]
 
 
-def _claim(row: tuple[Any, ...], past: Past) -> Claim:
+def _claim(row: tuple[Any, ...], past: Past, span: Span) -> Claim:
     run_id, conversation_id, workspace_id, attempt, seq_base, companion, provider, model, cancelled, text = row[:10]
-    resumed, seq, steps, draft, usage, allowed, agent_id, root_id, role, team, seen, theirs, spent = row[15:28]
-    agent, tools = kept.agent(row[28:])
+    resumed, seq, steps, draft, usage, allowed, agent_id, root_id, role, team, seen, theirs, spent, web = row[15:29]
+    quoted, bare, companion_id, layers, budget, memories, off, waited = row[29:37]
+    given, (agent, tools) = quoting.stored(quoted), kept.agent(row[37:])
+    if bare:  # a model alone has no persona
+        agent = ("", "", "", "")
     parts = transcript.durable(json.loads(draft)) if steps else []
     if team is not None:  # what its members said is told anew, save to those who read on where it waited
         parts = json.loads(draft) if resumed else []
@@ -160,6 +175,7 @@ def _claim(row: tuple[Any, ...], past: Past) -> Claim:
     if allowed is not None and (only := json.loads(allowed)):
         names = [name for name in names if name in only]
     images = transcript.images(json.loads(seen)) if seen else ()
+    before, after = quoting.around(given, team=team is not None)
     return Claim(
         run_id=run_id,
         conversation_id=conversation_id,
@@ -170,8 +186,11 @@ def _claim(row: tuple[Any, ...], past: Past) -> Claim:
         provider=provider,
         model=model,
         user_id=row[10],
-        system=kept.system(row[11:15], agent),
-        messages=(*past.messages, ChatMessage(MessageRole.USER.value, text, images=images)),
+        system=quoting.system(kept.system(row[11:15], agent, web=web), given),
+        messages=(*before, *past.messages, ChatMessage(MessageRole.USER.value, text, images=images)),
+        after=after,
+        most_tokens=given.most_tokens,
+        options=given.options,
         cut=past.cut,
         cancelled=cancelled,
         resumed=resumed,
@@ -184,7 +203,31 @@ def _claim(row: tuple[Any, ...], past: Past) -> Claim:
         root_id=root_id,
         team=json.loads(team) if team else None,
         client_tools=client.offered(json.loads(theirs)) if theirs else (),
+        tools_off=frozenset(off),
+        telling=None if role else _telling(workspace_id, row[10], companion_id, layers, budget),
+        memories=None if memories is None else tuple(UUID(one) for one in json.loads(memories)),
+        waited=waited,
+        span=span,
     )
+
+
+def _said(row: tuple[Any, ...]) -> dict[str, tracing.Value]:
+    """What a run's span says of it."""
+    return {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.id": str(row[21]),
+        "gen_ai.conversation.id": str(row[1]),
+        "countersign.run.id": str(row[0]),
+        "countersign.run.attempt": row[3],
+    }
+
+
+def _telling(workspace_id: UUID, user_id: UUID | None, companion_id: UUID | None, *kept: str) -> Telling | None:
+    """Whose memories are told where a person speaks with a companion, unless it keeps none."""
+    if user_id is None or companion_id is None:
+        return None
+    found = Telling(workspace_id, user_id, companion_id, telling.budget(*map(json.loads, kept)))
+    return found if found.budget else None
 
 
 # A checkpoint may come after a step that was stored meanwhile: what covers less changes neither draft nor account.
@@ -202,19 +245,15 @@ RETURNING run.id, {_STOPPED}
 
 def checkpoint(points: Sequence[Checkpoint]) -> dict[UUID, bool]:
     """Store the drafts and renew the leases; gives those still held, each with whether it has been asked to stop."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _CHECKPOINT,
-            {
-                "lease": settings.RUN_LEASE_SECONDS,
-                "runs": [point.run_id for point in points],
-                "attempts": [point.attempt for point in points],
-                "seqs": [point.seq for point in points],
-                "drafts": [json.dumps(point.parts) for point in points],
-                "spent": [json.dumps(ledger.written(point.spent)) for point in points],
-            },
-        )
-        return dict(cursor.fetchall())
+    drafts = {
+        "lease": settings.RUN_LEASE_SECONDS,
+        "runs": [point.run_id for point in points],
+        "attempts": [point.attempt for point in points],
+        "seqs": [point.seq for point in points],
+        "drafts": [json.dumps(point.parts) for point in points],
+        "spent": [json.dumps(ledger.written(point.spent)) for point in points],
+    }
+    return dict(prepared.execute(_CHECKPOINT, drafts).fetchall())
 
 
 def hand_over(run_id: UUID, attempt: int, provider: str, model: str) -> bool:

@@ -60,15 +60,19 @@ def plan(team: AgentTeam, message: str, *, mode: str | None = None, model: str =
         raise TeamOff(f"The team {team.name!r} is {why}.")
     members = [_member(agent) for agent in rows[: teams.MOST_MEMBERS]]
     chosen = teams.choose_mode(message, [Member(**one) for one in members]) if wanted == ChatMode.AUTO else wanted
-    return {"mode": chosen, "members": members, "lead": _member(team.lead), "model": model, "heard": {}}
+    lead = _member(team.lead or rows[0])
+    return {"mode": chosen, "members": members, "lead": lead, "model": model, "heard": {}}
 
 
 def nominal(team: AgentTeam, *, asked: str | None, preferred: str, user_id: UUID) -> Choice:
     """Who would answer for the lead, or for the first member for whom anybody does: a team's run asks no model itself.
 
-    It answers for members that have no model of their own. Raises DomainError where nobody answers for any of them.
+    It answers for members that have no model of their own. Raises DomainError where nobody answers for any of them,
+    TeamOff for a team that never had a member.
     """
     members = [row.agent for row in team.members.select_related("agent") if row.agent.enabled][: teams.MOST_MEMBERS]
+    if team.lead is None:
+        raise TeamOff(f"The team {team.name!r} has no members yet.")
     refused: DomainError | None = None
     for agent in dict.fromkeys([team.lead, *members]):
         try:
@@ -206,6 +210,7 @@ def _start(parent: Run, agent: Agent, choice: Choice, *, text: str, role: RunRol
         user=within.user,
         agent=agent,
         parent_id=within.parent_id or within.pk,
+        external=within.external,
         title=f"{agent.name}, asked by {'the team of ' if parent.team else ''}{parent.agent.name}"[
             : settings.TITLE_LIMIT
         ],

@@ -14,7 +14,8 @@ from django.db.models.functions import Coalesce, Now
 from accounts.models import User
 from agents.models import Agent
 from agents.tools.registry import NotSent
-from approvals.services import audit
+from approvals.preferences import MESSAGE
+from approvals.services import audit, notices
 from chat.models import Conversation, Message, MessageRole
 from core import ids
 
@@ -26,6 +27,9 @@ def write(agent: Agent, people: Iterable[User], *, text: str, key: UUID, on_beha
     Who was told by this `key` before is not told again. Raises NotSent where a conversation is deleted meanwhile.
     """
     told = [one for one in sorted(people, key=lambda one: one.pk) if _put(agent, one, text, key)]
+    if told:
+        whom = notices.Audience(MESSAGE, User.objects.filter(pk__in=[one.pk for one in told]))
+        notices.tell(agent.workspace_id, "agent.wrote", {"name": agent.name, "agent": agent.slug}, whom)
     audit.record(
         *(
             audit.Entry(

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,12 +19,15 @@ from approvals.services import audit
 from chat import eventlog, transcript
 from chat.bells import ring_run
 from chat.models import ENDED, WAITING, Conversation, Message, MessageRole, Run, RunState
-from chat.services import actions, attachments, families, ledger, storing, verdicts
+from chat.services import actions, attachments, families, ledger, quoting, storing, verdicts
 from chat.services.attachments import Written
-from core import ids
+from chat.services.quoting import Quoted
+from core import commits, ids, prepared
 from core.errors import Conflict, NotFound
 
 MOST_STOPPED = 200
+BUSY = ("one_active_run_per_conversation", "one_conversation_per_client_id")
+"""The constraints by which one of two messages that come at once is refused."""
 
 
 class OnConflict(StrEnum):
@@ -73,21 +75,24 @@ def start(
     on_conflict: OnConflict = OnConflict.REJECT,
     metadata: dict[str, object] | None = None,
     mood: str = "",
+    web: bool = False,
     run_id: UUID | None = None,
     behind: User | None = None,
     behind_ids: Iterable[UUID] = (),
     team: dict[str, Any] | None = None,
     client_tools: Sequence[Definition] = (),
     images: Sequence[Written] = (),
+    quoted: Quoted | None = None,
     also: Callable[[Run], None] | None = None,
 ) -> Run:
     """Store the message and the run that answers it, and wake a worker once that is committed.
 
-    `also` is called in the same transaction; `team` says how a team answers; `images` and `client_tools` come
-    with the message. A conversation that is not stored yet is stored with them. Who stands `behind` the run of an agent
-    that woke by itself, or made the key by which a message of another person came, countersigns nothing of it, nor do
-    those of `behind_ids` and the authors of the companion's persona. Raises ConversationBusy where another run has the
-    conversation's turn and the message may neither wait nor interrupt.
+    `also` is called in the same transaction; `team` says how a team answers; `images` and `client_tools` come with the
+    message, and `quoted` is what else its client gave. A conversation that is not stored yet is stored with them. Who
+    stands `behind` the run of an agent that woke by itself, or made the key by which a message of another person came,
+    countersigns nothing of it, nor does who speaks in a conversation of somebody else's, nor do those of `behind_ids`
+    and the authors of the companion's persona. Raises ConversationBusy where another run has the conversation's turn
+    and the message may neither wait nor interrupt.
     """
     check_budgets(conversation, choice)
     message = Message(
@@ -107,36 +112,47 @@ def start(
         message=message,
         companion_type=conversation.companion.type if conversation.companion else "",
         mood=mood,
+        web=web,
         provider=choice.provider.name,
         model=choice.model,
         behind=by.key.maker if by and by.key else behind,
-        behind_ids=sorted({*behind_ids, *(conversation.companion.author_ids if conversation.companion else ())}),
+        behind_ids=_standing_behind(conversation, by, behind_ids),
         client_tools=list(client_tools) or None,
+        team=team,
+        given=quoting.kept(quoted) if quoted else None,
     )
     conversation.title = conversation.title or _title(text)
     fresh = conversation._state.adding
+    if fresh:  # what a client quotes is in no list, and not unread
+        conversation.quoted = quoted is not None
+    pictures = [*(quoted.images if quoted else ()), *images]
     try:
-        # A new conversation's one statement needs no transaction of its own: it is stored whole or not at all.
-        alone = fresh and also is None and team is None and not images and not connection.in_atomic_block
-        with contextlib.nullcontext() if alone else transaction.atomic():
-            if not fresh:
+        # One statement needs no transaction of its own: it is stored whole or not at all.
+        once = also is None and not pictures and not connection.in_atomic_block
+        free = not fresh and on_conflict is OnConflict.REJECT  # the turn is taken, or a constraint says it is not free
+        with contextlib.nullcontext() if once and (fresh or free) else transaction.atomic():
+            if not fresh and not free:
                 _take_turn(conversation, run, on_conflict, by=by)
-            storing.store(conversation, message, run, fresh=fresh, by=by)
-            if team is not None:
-                Run.objects.filter(pk=run.pk).update(team=team)
-                run.team = team
-            if images:
-                attachments.store(message, images)
+            if not storing.store(conversation, message, run, fresh=fresh, turn=free, by=by):
+                raise ChangedMeanwhile
+            if pictures:
+                attachments.store(message, pictures)
             if also is not None:
                 also(run)
             if run.active:
                 ring_run(run.pk)
     except IntegrityError as error:
-        if "one_active_run_per_conversation" in str(error):
+        if any(name in str(error) for name in BUSY):
             raise _busy(conversation) from None
         raise ChangedMeanwhile from error
     conversation._state.adding = False
     return run
+
+
+def _standing_behind(conversation: Conversation, by: Actor | None, behind_ids: Iterable[UUID]) -> list[UUID]:
+    """Who else than the conversation's person may have wished what comes of a message."""
+    speaker = {by.user.pk} - {conversation.user_id} if by else set()
+    return sorted({*behind_ids, *speaker, *(conversation.companion.author_ids if conversation.companion else ())})
 
 
 def check_budgets(conversation: Conversation, choice: Choice) -> None:
@@ -196,14 +212,12 @@ RETURNING id
 
 def promote(conversation_ids: list[UUID]) -> None:
     """Give each conversation's turn, where it is free, to the run that has waited longest in its line."""
-    with connection.cursor() as cursor:
-        cursor.execute(_PROMOTE, {"ended": conversation_ids})
-        for (run_id,) in cursor.fetchall():
-            ring_run(run_id)
+    for (run_id,) in prepared.execute(_PROMOTE, {"ended": conversation_ids}).fetchall():
+        ring_run(run_id)
 
 
 def _take_turn(conversation: Conversation, run: Run, on_conflict: OnConflict, *, by: Actor | None) -> None:
-    """Take the stored conversation's turn if it is free, else wait for it, stopping who has it where that is asked.
+    """Take the stored conversation's turn if it is free, else wait in line, stopping who has it if that is asked.
 
     The conversation is locked before any of its runs, here as everywhere.
     """
@@ -214,29 +228,28 @@ def _take_turn(conversation: Conversation, run: Run, on_conflict: OnConflict, *,
     locked.updated_at = Now()
     line = Run.objects.filter(conversation=locked).filter(Q(active=True) | Q(state=RunState.QUEUED))
     if on_conflict is OnConflict.INTERRUPT:
-        for waiting in line.order_by(
-            "active", "id"
-        ):  # who has the turn last, or it would pass to who is cancelled next
+        # Who has the turn comes last, or it would pass to who is cancelled next.
+        for waiting in line.order_by("active", "id"):
             cancel_locked(waiting.pk, locked, by=by)
     if on_conflict is OnConflict.QUEUE and line.filter(active=False).count() >= settings.LINE_LIMIT:
         raise LineFull(f"{settings.LINE_LIMIT} messages wait in this conversation already.")
-    if on_conflict is not OnConflict.REJECT:
-        run.active = not line.filter(active=True).exists()
-    if run.active and locked.user_id:  # who answers has seen what was said before
+    run.active = not line.filter(active=True).exists()
+    if run.active and locked.user_id and not locked.external:  # who answers has seen what was said before
         locked.unread_from = Now()
-    locked.save(update_fields=["title", "updated_at", "unread_from"])
+    locked.quoted = False  # whoever goes on in it has it for a session
+    locked.save(update_fields=["title", "updated_at", "unread_from", "quoted"])
 
 
 def cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor | None) -> bool:
     """Cancel under the conversation's lock; True where the run ended by it, with what it had said kept."""
     run = Run.objects.select_for_update().get(pk=run_id)
     if not run.ended:
-        transaction.on_commit(partial(stop_below, run_id, by=by), robust=True)
+        commits.after(stop_below, run_id, by=by)
     if run.state == RunState.RUNNING:
         if not run.cancel_requested_at:
             Run.objects.filter(pk=run_id).update(cancel_requested_at=Now())
             audit.record(_told(run, "run.cancel_requested", by))
-        transaction.on_commit(lambda: eventlog.ask_to_stop(run_id), robust=True)
+        commits.after(eventlog.ask_to_stop, run_id)
         return False
     if run.ended:
         return False
@@ -245,6 +258,7 @@ def cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor | None)
         run.refresh_from_db(fields=["seq", "draft"])
     run.seq = max(run.seq_base + run.attempt * Run.ATTEMPT_SEQS, conversation.last_seq, run.seq) + 1
     run.state, run.active, run.cancel_requested_at, run.ended_at = RunState.CANCELLED, False, Now(), Now()
+    run.given = None
     if run.draft:
         run.answer_id = _keep_draft(run).pk
     run.save()
@@ -255,7 +269,7 @@ def cancel_locked(run_id: UUID, conversation: Conversation, *, by: Actor | None)
     families.settle_calls([(run.pk, False, "It was stopped.", "cancelled")] if run.parent_id else [])
     actions.wake_above(run)
     name = str(by.user) if by else ""
-    transaction.on_commit(lambda: eventlog.tell_cancelled(run, seq=run.seq, by=name), robust=True)
+    commits.after(eventlog.tell_cancelled, run, seq=run.seq, by=name)
     return True
 
 

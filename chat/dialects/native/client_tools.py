@@ -15,11 +15,11 @@ from accounts.authentication import actor_of
 from accounts.models import Actor
 from chat.models import Run
 from chat.services import actions, client_tools
+from chat.services.client_tools import LONGEST_OUTPUT
 from core.schema import BODY, GUARDED, problems
 from core.serializers import StrictSerializer
 
 MOST_RESULTS = 64
-LONGEST_OUTPUT = 200_000  # bytes of JSON; models are told the first 20,000 characters
 
 
 @extend_schema_field(OpenApiTypes.ANY)

@@ -4,16 +4,28 @@ import json
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from agents.tools import client
 from chat.dialects.native.client_tools import CallOut
 from chat.models import Conversation, Message, Run
-from chat.services import attachments, links
+from chat.services import attachments, links, standings
 from chat.services.runs import OnConflict
 from companions.models import Mood
 from core import images
 from core.serializers import QuerySerializer, StrictSerializer
+
+ERROR = {
+    "type": "object",
+    "nullable": True,
+    "properties": {
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+        "retryable": {"type": "boolean"},
+    },
+    "required": ["code", "message", "retryable"],
+}
 
 
 def check_metadata(value: dict[str, Any]) -> None:
@@ -65,6 +77,10 @@ class MessageRequest(StrictSerializer):
         help_text="Tools that the client brings; the run waits for the results of their calls.",
     )
     on_conflict = serializers.ChoiceField(choices=[(one.value, one.value) for one in OnConflict], default="reject")
+    replaces = serializers.UUIDField(
+        required=False,
+        help_text="The message of the session that was said last: it goes with its answer, and this stands for it.",
+    )
     wait = serializers.FloatField(
         min_value=0,
         max_value=600,
@@ -84,6 +100,7 @@ class MessageFrame(MessageRequest):
 
     stream = None  # type: ignore[assignment]  # how DRF drops a field of the parent
     session_id = None  # type: ignore[assignment]
+    replaces = None  # type: ignore[assignment]
 
 
 class CancelFrame(StrictSerializer):
@@ -140,6 +157,9 @@ class SessionQuery(QuerySerializer):
 
     limit = serializers.IntegerField(min_value=1, max_value=1000, default=1000)
     cursor = serializers.UUIDField(required=False, help_text="`next_cursor` of the page before.")
+    newest = serializers.BooleanField(
+        default=False, help_text="The newest messages in place of the oldest; `next_cursor` leads to older ones."
+    )
 
 
 class DeleteQuery(QuerySerializer):
@@ -186,6 +206,33 @@ class SessionOut(serializers.ModelSerializer[Conversation]):
         fields: tuple[str, ...] = ("id", "companion", "team_id", "title", "archived", "created_at", "updated_at")
 
 
+class TurnOut(serializers.ModelSerializer[Run]):
+    """How the message `asked` was answered: by which run, with what as its answer, and what its model was told."""
+
+    run_id = serializers.UUIDField(source="pk")
+    asked = serializers.UUIDField(source="message_id")
+    answer = serializers.UUIDField(source="answer_id", allow_null=True)
+    status = serializers.CharField(source="state")
+    memories = serializers.SerializerMethodField()
+    error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Run
+        fields = ("run_id", "asked", "answer", "status", "memories", "error")
+
+    def get_memories(self, run: Run) -> list[str]:
+        """The memories that its model was told, by id."""
+        return run.memories or []
+
+    @extend_schema_field(ERROR)
+    def get_error(self, run: Run) -> dict[str, Any] | None:
+        """Why it failed."""
+        if not run.error_code:
+            return None
+        retryable = standings.retryable(run.error_code)
+        return {"code": run.error_code, "message": run.error_message, "retryable": retryable}
+
+
 class SessionPage(serializers.Serializer[Any]):
     """A page of sessions."""
 
@@ -200,11 +247,12 @@ class SessionDetail(SessionOut):
     """A session with what was said in it."""
 
     messages = MessageOut(many=True)
+    turns = TurnOut(many=True, help_text="The runs behind these messages.")
     active_run_id = serializers.UUIDField(allow_null=True)
     next_cursor = serializers.CharField(allow_null=True)
 
     class Meta(SessionOut.Meta):
-        fields: tuple[str, ...] = (*SessionOut.Meta.fields, "messages", "active_run_id", "next_cursor")
+        fields: tuple[str, ...] = (*SessionOut.Meta.fields, "messages", "turns", "active_run_id", "next_cursor")
 
 
 class RunOut(serializers.ModelSerializer[Run]):

@@ -1,5 +1,6 @@
 """The native dialect's sessions: list, begin, read, change, delete, watch."""
 
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -23,10 +24,11 @@ from chat.dialects.native.serializers import (
     SessionQuery,
     SessionRequest,
     SessionsQuery,
+    TurnOut,
 )
 from chat.dialects.native.views import cursor_of, resume
-from chat.models import Conversation
-from chat.services import conversations
+from chat.models import Conversation, Message
+from chat.services import conversations, recent
 from companions import services as companions
 from core.negotiation import AnyAccept
 from core.schema import BODY, GUARDED, problems
@@ -90,19 +92,13 @@ class SessionView(APIView):
         parameters=[SessionQuery], responses={200: SessionDetail, **problems(*GUARDED, 404)}, tags=["sessions"]
     )
     def get(self, request: Request, session_id: UUID) -> Response:
-        """The session with its messages, oldest first."""
+        """The session with its messages, oldest first, and the runs behind them."""
         query = SessionQuery.read(request.query_params)
         found = conversations.get(session_id, by=actor_of(request))
+        if query["newest"]:
+            return Response(newest(found, limit=query["limit"], before=query.get("cursor")))
         said, more = conversations.messages(found, limit=query["limit"], after=query.get("cursor"))
-        active = found.runs.filter(active=True).values_list("pk", flat=True).first()
-        return Response(
-            {
-                **SessionOut(found).data,
-                "messages": MessageOut(said, many=True).data,
-                "active_run_id": str(active) if active else None,
-                "next_cursor": str(said[-1].pk) if more else None,
-            }
-        )
+        return Response(detail(found, said, said[-1].pk if more else None))
 
     @extend_schema(
         request=SessionChange, responses={200: SessionOut, **problems(*GUARDED, *BODY, 404)}, tags=["sessions"]
@@ -120,6 +116,24 @@ class SessionView(APIView):
         actor = actor_of(request)
         conversations.delete(conversations.get(session_id, by=actor), by=actor, forget=forget)
         return Response(status=204)
+
+
+def newest(found: Conversation, *, limit: int, before: UUID | None = None) -> dict[str, Any]:
+    """The session with its newest messages, or the newest of those before one."""
+    said, more = recent.messages(found, limit=limit, before=before)
+    return detail(found, said, said[0].pk if said and more else None)
+
+
+def detail(found: Conversation, said: list[Message], next_cursor: UUID | None) -> dict[str, Any]:
+    """The session with these messages."""
+    active = found.runs.filter(active=True).values_list("pk", flat=True).first()
+    return {
+        **SessionOut(found).data,
+        "messages": MessageOut(said, many=True).data,
+        "turns": TurnOut(recent.runs(found, said), many=True).data,
+        "active_run_id": str(active) if active else None,
+        "next_cursor": str(next_cursor) if next_cursor else None,
+    }
 
 
 class SessionStreamView(APIView):

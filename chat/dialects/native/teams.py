@@ -12,19 +12,18 @@ from rest_framework.request import Request
 
 from accounts.authentication import actor_of
 from accounts.models import Actor
-from agents import teams as modes
-from agents.events import RunCancelled, RunCompleted, RunFailed, RunWaiting
+from agents.events import RunWaiting
 from agents.models import AgentTeam, ChatMode
 from agents.services import teams
 from chat import stream
+from chat.dialects import ends
 from chat.dialects.native import schema
 from chat.dialects.native.serializers import ChatAnswer, MessageRequest
-from chat.dialects.native.views import ChatView, RunError, answer_body, stored
+from chat.dialects.native.views import ChatView, answer_body
 from chat.following import Numbered
 from chat.models import Conversation, Run
-from chat.services import conversations
+from chat.services import conversations, partners
 from chat.stream import Fold
-from core import bridge, ids
 from core.errors import Invalid
 
 
@@ -78,7 +77,7 @@ def find_conversation(actor: Actor, team_id: UUID, said: dict[str, Any]) -> Conv
     """The session with the team to go on with, or a new one; raises UnknownTeam, UnknownSession or Invalid."""
     team: AgentTeam = teams.get(team_id, by=actor)
     if "session_id" not in said:
-        return Conversation(id=ids.new(), workspace=actor.workspace, user=actor.user, team=team)
+        return partners.open_(team, by=actor, conversation_id=None)
     conversation = conversations.get(said["session_id"], by=actor)
     if conversation.team_id != team.pk:
         raise Invalid.field("session_id", "The session is with somebody else.", "mismatch")
@@ -89,27 +88,9 @@ def serve_answer(run: Run, batches: AsyncGenerator[list[Numbered]]) -> HttpRespo
     """The end of a team's run as one JSON body."""
 
     async def render(fold: Fold) -> tuple[int, Any]:
-        last = fold.last
-        if isinstance(last, RunFailed):
-            raise RunError(last, run)
-        assert isinstance(last, RunWaiting | RunCompleted | RunCancelled), "a followed run ends with one of these"
-        if isinstance(last, RunWaiting):
-            parts = await bridge.in_thread(draft, run)
-            body = answer_body(run, last, "awaiting_approval", None, approvals=last.approvals)
-            return 202, {**body, **told(run, parts)}
-        message = await bridge.in_thread(stored, last.message_id)
-        status = "completed" if isinstance(last, RunCompleted) else "cancelled"
-        return 200, {**answer_body(run, last, status, message), **told(run, message["parts"] if message else [])}
+        last = ends.of(fold, run)
+        message = await ends.stored(last)
+        body = {**answer_body(run, last, message), **await ends.of_team(run, last, message)}
+        return (202 if isinstance(last, RunWaiting) else 200), body
 
     return stream.answer(batches, render)
-
-
-def told(run: Run, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Who answered what, in which mode."""
-    responses, summary = modes.result(parts)
-    return {"mode": (run.team or {}).get("mode", ""), "responses": responses, "summary": summary}
-
-
-def draft(run: Run) -> list[dict[str, Any]]:
-    """What was said so far in a run that goes on."""
-    return Run.objects.filter(pk=run.pk).values_list("draft", flat=True).first() or []

@@ -1,6 +1,6 @@
 """The native dialect's chat and runs: a message in, a run begun, its events out."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -12,27 +12,26 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import idempotency
 from accounts.authentication import actor_of
-from agents.events import RunCancelled, RunCompleted, RunFailed, RunWaiting, usage_json
+from agents.events import RunWaiting
 from chat import stream
+from chat.dialects import ends, responding
+from chat.dialects.ends import Ended
 from chat.dialects.native import inbound, schema
 from chat.dialects.native.encoder import error_frame, to_sse
 from chat.dialects.native.serializers import (
     CancelOut,
     ChatRequest,
     EventsQuery,
-    MessageOut,
     MessageRequest,
     RunOut,
 )
-from chat.eventlog import feed
+from chat.dialects.responding import Serve
 from chat.following import Numbered, follow
-from chat.models import Conversation, Message, Run
-from chat.services import runs
+from chat.models import Conversation, Run
+from chat.services import replacing, runs, saying
 from chat.stream import Fold
-from core import bridge
-from core.errors import DomainError, Invalid
+from core.errors import Invalid
 from core.negotiation import AnyAccept
 from core.schema import GUARDED, problems
 from core.serializers import QuerySerializer
@@ -42,44 +41,6 @@ FAULT = error_frame("internal_error", "The stream broke off by a fault of ours; 
 
 MESSAGE = ("id", "role", "content", "parts", "created_at")
 """What an answer's body tells of its message."""
-
-
-Serve = Callable[[Run, AsyncGenerator[list[Numbered]]], HttpResponseBase]
-
-
-class RunError(DomainError):
-    """A run that ended without an answer, as the status and code of its error."""
-
-    title = "The answer failed"
-
-    def __init__(self, event: RunFailed, run: Run) -> None:
-        super().__init__(
-            event.message,
-            extra={
-                "run_id": str(run.pk),
-                "session_id": str(run.conversation_id),
-                "retryable": event.retryable,
-            },
-        )
-        self.code = event.code  # type: ignore[misc]
-        self.status = STATUS_OF.get(event.code, 502)  # type: ignore[misc]
-
-
-STATUS_OF = {
-    "budget_exceeded": 402,
-    "unknown_model": 404,
-    "brain_unavailable": 503,
-    "provider_unavailable": 503,
-    "provider_rate_limited": 503,
-    "first_token_timeout": 504,
-    "stalled": 504,
-    "turn_too_long": 504,
-    "context_too_long": 400,
-    "deleted": 404,
-    "internal_error": 503,
-    "gave_up": 503,
-}
-"""HTTP statuses of failed runs where an answer is waited for; any other failure is the provider's: 502."""
 
 
 class ChatView(APIView):
@@ -99,28 +60,22 @@ class ChatView(APIView):
 
     def answer(self, request: Request, said: dict[str, Any], companion_type: str | None) -> HttpResponseBase:
         """Begin the run and serve it as the caller asked."""
-        conversation = partial(inbound.find_conversation, actor_of(request), said.get("session_id"), companion_type)
+        conversation = partial(saying.find_conversation, actor_of(request), said.get("session_id"), companion_type)
         return self.respond(request, said, conversation, serve_answer)
 
     def respond(
         self, request: Request, said: dict[str, Any], find: Callable[[], Conversation], answered: Serve
     ) -> HttpResponseBase:
         """Begin a run in the conversation that is found, unless the request came before; `answered` serves it whole."""
-        actor = actor_of(request)
         streamed = said["stream"] or "text/event-stream" in request.headers.get("Accept", "")
-        wait = said.get("wait", inbound.STREAM_WAIT if streamed else 0.0)
+        wait = said.get("wait", saying.STREAM_WAIT if streamed else 0.0)
         for_client = said.get("wait", 0.0) if streamed else 0.0  # a body tells the calls only when it ends
         serve = serve_stream if streamed else answered
-        with idempotency.claimed(request) as claim:
-            if isinstance(claim, idempotency.Replay):
-                run = runs.get(claim.response["run_id"], by=actor)
-                response = serve(run, follow(str(run.pk), wait=wait, wait_for_client=for_client))
-                response["Idempotency-Replayed"] = "true"
-                return response
-            run, watch = inbound.begin(actor, said, find(), also=keep(claim))
-        response = serve(run, follow(str(run.pk), watch=watch, wait=wait, wait_for_client=for_client))
-        stream.release_with(response, lambda: feed.unwatch(str(run.pk), watch))
-        return response
+        replaced = said.get("replaces")
+        also = partial(replacing.replace_last, message_id=replaced, by=actor_of(request)) if replaced else None
+        return responding.respond(
+            request, inbound.said_of(said), find, serve, wait=wait, wait_for_client=for_client, also=also
+        )
 
 
 class CompanionChatView(ChatView):
@@ -179,11 +134,6 @@ class RunCancelView(APIView):
         return Response({"run_id": run.pk, "status": runs.get(run_id, by=actor_of(request)).state}, status=202)
 
 
-def keep(claim: idempotency.Claim | None) -> Callable[[Run], None] | None:
-    """Keeps a run as the answer to its request's `Idempotency-Key`, in the transaction that starts it."""
-    return None if claim is None else lambda run: idempotency.complete(claim, 200, {"run_id": str(run.pk)})
-
-
 def serve_stream(run: Run, batches: AsyncGenerator[list[Numbered]], *, after: int = 0) -> HttpResponseBase:
     """The run's events as SSE, the session first."""
     encode = inbound.encoder(run)
@@ -194,61 +144,28 @@ def serve_answer(run: Run, batches: AsyncGenerator[list[Numbered]]) -> HttpRespo
     """The run's end as one JSON body."""
 
     async def render(fold: Fold) -> tuple[int, Any]:
-        last = fold.last
-        if isinstance(last, RunFailed):
-            raise RunError(last, run)
-        if isinstance(last, RunWaiting):
-            status = "awaiting_tools" if last.calls else "awaiting_approval"
-            body = answer_body(run, last, status, None, approvals=last.approvals)
-            return 202, {**body, "calls": last.calls} if last.calls else body
-        assert isinstance(last, RunCompleted | RunCancelled), "a followed run always ends with an event"
-        message = told(fold) or await bridge.in_thread(stored, last.message_id)
-        status = "completed" if isinstance(last, RunCompleted) else "cancelled"
-        return 200, answer_body(run, last, status, message)
+        last = ends.of(fold, run)
+        body = answer_body(run, last, await ends.message(fold, last))
+        if not isinstance(last, RunWaiting):
+            return 200, body
+        return 202, {**body, "calls": last.calls} if last.calls else body
 
     return stream.answer(batches, render)
 
 
-def told(fold: Fold) -> dict[str, Any] | None:
-    """The answer as the events told it; None where they did not tell all of it."""
-    last, kept = fold.last, fold.stored
-    if kept is None or not fold.whole or not isinstance(last, RunCompleted):
-        return None
-    return {
-        "id": kept.message_id,
-        "role": "assistant",
-        "content": last.text,
-        "parts": fold.parts or [{"type": "text", "text": ""}],
-        "created_at": kept.created_at,
-        "usage": usage_json(fold.usage),
-    }
-
-
-def stored(message_id: str | None) -> dict[str, Any] | None:
-    """The answer as the database has it."""
-    message = Message.objects.filter(pk=message_id).first() if message_id else None
-    return dict(MessageOut(message).data) if message else None
-
-
-def answer_body(
-    run: Run,
-    last: RunCompleted | RunWaiting | RunCancelled,
-    status: str,
-    message: dict[str, Any] | None,
-    approvals: Sequence[str] = (),
-) -> dict[str, Any]:
-    """The JSON body of a run that ended, or that waits for approval, with who answered in the end."""
+def answer_body(run: Run, last: Ended, message: dict[str, Any] | None) -> dict[str, Any]:
+    """The JSON body of a run that ended, or that waits, with who answered in the end."""
     return {
         "response": last.text,
         "message": {name: message[name] for name in MESSAGE} if message else None,
         "session_id": str(run.conversation_id),
         "run_id": str(run.pk),
-        "status": status,
+        "status": ends.standing(last),
         "companion": run.companion_type,
         "model": last.model or run.model,
         "provider": last.provider or run.provider,
         "usage": message["usage"] if message else None,
-        "approvals": list(approvals),
+        "approvals": list(ends.approvals(last)),
     }
 
 
@@ -268,4 +185,4 @@ def resume(run: Run, cursor: tuple[int, str]) -> HttpResponseBase:
     after, sent_by = cursor
     if after > inbound.highest_cursor(run):
         raise Invalid.field(sent_by, "No event of this run has this number.", "bad_cursor")
-    return serve_stream(run, follow(str(run.pk), after=after, wait=inbound.STREAM_WAIT), after=after)
+    return serve_stream(run, follow(str(run.pk), after=after, wait=saying.STREAM_WAIT), after=after)

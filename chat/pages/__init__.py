@@ -1,0 +1,1 @@
+"""The pages of chat for people in a browser."""
