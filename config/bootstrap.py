@@ -13,17 +13,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env
 from core import embedded, embedded_home, kept
 from core.embedded_home import EmbeddedError
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Commands that ask no server anything; `up` starts its own.
-SERVERLESS = {"check", "collectstatic", "diffsettings", "findstatic", "help", "spectacular", "up", "version"}
+SERVERLESS = {"chat", "check", "collectstatic", "diffsettings", "findstatic", "help", "spectacular", "up", "version"}
 
 # Commands that need more than the role which serves, or come before it is made.
 OWNERS = {
-    "audit", "dbshell", "flush", "inspectdb", "makemigrations", "migrate", "optimizemigration", "prepare",
-    "showmigrations", "sqlflush", "sqlmigrate", "sqlsequencereset", "squashmigrations",
+    "audit", "backup", "dbshell", "flush", "inspectdb", "makemigrations", "migrate", "optimizemigration", "person",
+    "prepare", "restore", "showmigrations", "sqlflush", "sqlmigrate", "sqlsequencereset", "squashmigrations",
 }  # fmt: skip
 EMBEDDED_ROLE = "countersign_app"
 
@@ -38,14 +41,14 @@ def data_dir() -> Path:
 
 def secret_key(folder: Path) -> None:
     """Set SECRET_KEY, where it is unset, to the one kept in a data directory; it is made once."""
-    if os.environ.get("SECRET_KEY", "").strip():
+    if not unset("SECRET_KEY"):
         return
     os.environ["SECRET_KEY"] = kept.secret(folder / "secret_key", lambda: secrets.token_urlsafe(48))
 
 
 def unset(name: str) -> bool:
-    """Whether an environment variable is missing or blank."""
-    return not os.environ.get(name, "").strip()
+    """Whether an environment variable is missing or blank, and no file holds its text; raises ImproperlyConfigured."""
+    return not env.text(name)
 
 
 def embedded_servers(folder: Path) -> tuple[Path, list[embedded.Server]]:
@@ -114,7 +117,7 @@ def django_command(argv: list[str]) -> Iterator[None]:
         else:
             with environment(f"manage.py {command}"):
                 yield
-    except EmbeddedError as error:
+    except (EmbeddedError, ImproperlyConfigured) as error:
         sys.exit(f"Countersign: {error}")
 
 
@@ -130,5 +133,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except EmbeddedError as error:
+    except (EmbeddedError, ImproperlyConfigured) as error:
         sys.exit(f"Countersign: {error}")

@@ -22,7 +22,6 @@ UNFOLD = {
     "STYLES": [lambda _: static("countersign/admin.css")],
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "chat.overview.first_page",
-    "LOGIN": {"form": "accounts.adminlogin.LoginForm"},
     "SIDEBAR": {
         "navigation": [
             {
@@ -40,6 +39,7 @@ UNFOLD = {
                     _page("Trust", "handshake", "approvals_trust"),
                     _page("Remembered", "bookmark", "approvals_grant_changelist"),
                     _page("Audit log", "receipt_long", "approvals_auditevent_changelist"),
+                    _page("Channels", "campaign", "approvals_notificationchannel_changelist"),
                     _page("Deliveries", "outbox", "approvals_outboxitem_changelist"),
                 ],
             },
@@ -92,6 +92,8 @@ UNFOLD = {
                     _page("Workspaces", "domain", "accounts_workspace_changelist"),
                     _page("People", "person", "accounts_user_changelist"),
                     _page("Memberships", "badge", "accounts_membership_changelist"),
+                    _page("Locked sign-ins", "lock_person", "axes_accessattempt_changelist"),
+                    _page("Invitations", "mail", "accounts_invitation_changelist"),
                     _page("Groups", "groups", "accounts_group_changelist"),
                     _page("API keys", "key", "accounts_apikey_changelist"),
                     _page("Idempotent requests", "repeat_one", "accounts_idempotentrequest_changelist"),

@@ -1,10 +1,14 @@
-"""Typed readers of environment variables: each raises with the variable's name when its text does not fit."""
+"""Typed readers of environment variables: each raises with the variable's name when its text does not fit.
+
+A text may lie in a file instead, which NAME_FILE names: that is how containers are given secrets.
+"""
 
 import json
 import os
 import re
 from collections.abc import Collection
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -12,12 +16,22 @@ from core.publicnet import Endpoint, Network, Place
 
 _ENDPOINT = re.compile(r"(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 
+_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s#]*")
+
+FILE_LIMIT = 65_536
+SHORTEST_TOKEN = 16
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable's text, or the default where it is unset or empty."""
-    return os.environ.get(name, "").strip() or default
+    """The variable's text, or that of the file which NAME_FILE names; the default where there is none or it is empty.
+
+    Raises where both are set, and where the file cannot be read.
+    """
+    value, file = os.environ.get(name, "").strip(), os.environ.get(f"{name}_FILE", "").strip()
+    if value and file:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set; set one of them")
+    return value or (_content(f"{name}_FILE", file) if file else "") or default
 
 
 def flag(name: str, default: bool = False) -> bool:
@@ -74,6 +88,24 @@ def listing(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()] if value else default
 
 
+def pairs(name: str) -> dict[str, str]:
+    """A comma-separated list such as `staff=member, leads=manager`; raises where a part is no pair."""
+    found = [part.partition("=") for part in listing(name, [])]
+    if any(not key.strip() or not value.strip() for key, _, value in found):
+        raise ImproperlyConfigured(f"{name} must be pairs such as staff=member, leads=manager")
+    return {key.strip(): value.strip() for key, _, value in found}
+
+
+def refuse_open_valkey(name: str, url: str) -> None:
+    """Raise where an address leads off this machine without a password: who reaches such a server decides what runs."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix" or parts.password or "password=" in parts.query:
+        return
+    if parts.hostname in (None, "localhost") or _is_loopback(parts.hostname):
+        return
+    raise ImproperlyConfigured(f"{name} leads to {parts.hostname} without a password: redis://:PASSWORD@host:6379/0")
+
+
 def endpoints(name: str, *, port: int) -> tuple[Endpoint, ...]:
     """A comma-separated list of hosts, none by default, each with a port or with this one; raises where one is none."""
     return tuple(_endpoint(name, part, port) for part in listing(name, []))
@@ -105,6 +137,40 @@ def programs(name: str) -> dict[str, dict[str, list[str]]]:
         }
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ImproperlyConfigured(f'{name} must be JSON such as {{"time": {{"command": ["/usr/bin/x"]}}}}') from None
+
+
+def token(name: str) -> str:
+    """A secret that somebody brings to be let in, empty by default; raises where it can be guessed or not be sent."""
+    value = text(name)
+    if value and (len(value) < SHORTEST_TOKEN or not value.isascii() or not value.isprintable() or " " in value):
+        raise ImproperlyConfigured(f"{name} must have {SHORTEST_TOKEN} characters or more, of ASCII without spaces")
+    return value
+
+
+def address(name: str) -> str:
+    """An http or https address, empty by default; raises where the text is none."""
+    value = text(name)
+    if value and not _ADDRESS.fullmatch(value):
+        raise ImproperlyConfigured(f"{name} must be an address such as https://host.example:4318")
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _content(name: str, file: str) -> str:
+    try:
+        with open(file, encoding="utf-8") as lines:
+            value = lines.read(FILE_LIMIT + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"{name} names {file}, which cannot be read: {error}") from None
+    if len(value) > FILE_LIMIT:
+        raise ImproperlyConfigured(f"{name} names {file}, which has more than {FILE_LIMIT} characters")
+    return value.strip()
 
 
 def _words(value: object, *, least: int = 0) -> list[str]:

@@ -1,11 +1,11 @@
 """Whether a start has anything to prepare: known without loading Django, which would cost a second each time."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import psycopg
 
+from config import env
 from config.bootstrap import BASE_DIR
 
 
@@ -26,11 +26,11 @@ def mark(folder: Path, base_url: str) -> None:
 def is_done(folder: Path, base_url: str) -> bool:
     """Whether the note still holds, and the database has every migration that the code has."""
     note = folder / "prepared"
-    collected = (folder / "static" / ".collected").is_file()
+    collected = Path(env.text("STATIC_ROOT", str(folder / "static")), ".collected").is_file()
     if not collected or not note.is_file() or note.read_text() != _state(base_url):
         return False
     try:
-        with psycopg.connect(os.environ["DATABASE_URL"], connect_timeout=5) as connection:
+        with psycopg.connect(env.text("DATABASE_URL"), connect_timeout=5) as connection:
             applied = set(connection.execute("SELECT app, name FROM django_migrations"))
     except psycopg.Error:
         return False
@@ -41,8 +41,8 @@ def _state(base_url: str) -> str:
     parts = (
         static_state(),
         base_url,
-        os.environ["DATABASE_URL"],
-        os.environ.get("DATABASE_ROLE", ""),
+        env.text("DATABASE_URL"),
+        env.text("DATABASE_ROLE"),
         *map(str, _migrations()),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

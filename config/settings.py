@@ -1,14 +1,19 @@
 """Settings: every one has a default that is safe for one machine; `docs/settings.md` lists the variables."""
 
+import ssl
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 from config import bucket, env
 from config.dashboard import UNFOLD as UNFOLD
+from config.inference import *  # noqa: F403  all of them are settings
+from config.signin import *  # noqa: F403
 from core import logs
 
 VERSION = "0.1.0"
@@ -26,9 +31,20 @@ CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
 
 DATABASE_URL = env.text("DATABASE_URL")
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
+env.refuse_open_valkey("REDIS_URL", REDIS_URL)
+# What sign-in counts, and the codes that were used: one for all processes. JSON, for pickle would run what it reads.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+        "OPTIONS": {"serializer": "core.cache.Json", "socket_timeout": 2, "socket_connect_timeout": 1},
+    }
+}
 
 INSTALLED_APPS = [
-    "daphne",  # gives runserver ASGI; `make up` serves with uvicorn, measured 2.4 times cheaper
+    # Gives runserver ASGI; `make up` serves with uvicorn, measured 2.4 times cheaper, and Twisted takes 20 MB.
+    *(["daphne"] if "runserver" in sys.argv else []),
     "unfold.apps.BasicAppConfig",
     "config.site.SiteConfig",  # django.contrib.admin with our site
     "django.contrib.auth",
@@ -37,12 +53,21 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
+    "axes",
     "channels",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_beat",
+    "corsheaders",
     "core",
     "accounts",
     "approvals",
@@ -57,6 +82,7 @@ INSTALLED_APPS = [
 # The whole chain is synchronous and runs in one thread per request: see core/handler.py.
 MIDDLEWARE = [
     "core.middleware.RequestContext",
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -64,8 +90,11 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.secondfactor.Required",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "core.contentpolicy.ContentPolicy",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -81,6 +110,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "accounts.pages.views.shown",
             ]
         },
     }
@@ -89,10 +119,13 @@ TEMPLATES = [
 # The role that serving processes take once they are connected (`manage.py audit role`); empty: they stay who they are.
 DATABASE_ROLE = env.text("DATABASE_ROLE")
 _database: dict[str, Any] = {**dj_database_url.parse(DATABASE_URL or "postgresql://localhost/countersign")}
+_database["OPTIONS"] = {"connect_timeout": 5, **_database.get("OPTIONS", {})}
+if not env.flag("PGBOUNCER"):  # a pooler keeps no plans; elsewhere those of core.prepared stay with the connection
+    _database["OPTIONS"]["prepare_threshold"] = 5
 if DATABASE_ROLE and not env.flag("DATABASE_AS_OWNER"):
     if env.flag("PGBOUNCER"):
         raise ImproperlyConfigured("DATABASE_ROLE does not go with PGBOUNCER: let DATABASE_URL sign in as the role.")
-    _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "assume_role": DATABASE_ROLE}
+    _database["OPTIONS"]["assume_role"] = DATABASE_ROLE
 DATABASES = {
     "default": {
         **_database,
@@ -123,10 +156,10 @@ USE_TZ = True
 FORMAT_MODULE_PATH = "config.formats"
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static"))).resolve()
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "config.staticfiles.HashedModules"},
 }
 WHITENOISE_USE_FINDERS = False
 # Images of messages: a folder that nobody else reads, or a bucket of S3 or of what speaks like it.
@@ -155,8 +188,6 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "core.problems.csrf_failure"
-LOGIN_URL = "/admin/login/"
-SESSION_COOKIE_AGE = 43_200  # a working day
 HTTPS = env.flag("HTTPS")  # set where a proxy terminates TLS: cookies become secure, HSTS is sent
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -169,6 +200,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.authentication.ApiKeyAuthentication",
         "accounts.authentication.JwtAuthentication",
+        "accounts.signedin.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasWorkspace"],
     "DEFAULT_PARSER_CLASSES": ["core.jsonbody.StrictJSONParser"],
@@ -190,6 +222,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/v1",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "config.examples.show"],
     "ENUM_NAME_OVERRIDES": {
         "ApprovalStatusEnum": "approvals.models.ApprovalStatus",
         "DecisionEnum": "approvals.models.Decision",
@@ -198,6 +231,12 @@ SPECTACULAR_SETTINGS = {
         "LayerEnum": "companions.models.Layer",
         "ChatModeEnum": "agents.models.ChatMode",
         "AnswerStatusEnum": "chat.dialects.native.serializers.ANSWER_STATUS",
+        "DirectAnswerStatusEnum": "chat.dialects.agents.serializers.ANSWER_STATUS",
+        "MessageOutRoleEnum": "chat.models.MessageRole",
+        "MediaTypeEnum": "core.images.TYPES",
+        "EventsEnum": "approvals.services.webhooks.EVENTS",
+        "ChannelEventsEnum": "approvals.services.channels.EVENTS",
+        "ChannelKindEnum": "approvals.models.ChannelKind",
     },
 }
 
@@ -213,6 +252,8 @@ SIMPLE_JWT = {
 # Celery is a doorbell: a message carries a row's id, the row is the truth. See docs/decisions/0003.
 # Celery has its own way to write the address of a Unix socket, which the embedded Valkey has.
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+# Without this word it would take any certificate; what the address says of certificates itself counts instead.
+CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if REDIS_URL.startswith("rediss://") else None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -223,13 +264,29 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 2,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# What a worker does besides hearing bells follows from the queues that it is started with (chat/engine.py): answers,
+# calls of tools, deliveries, and what is done in the background. One that names none has all of them.
+QUEUES = ("runs", "actions", "outbox", "upkeep")
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in QUEUES]
+CELERY_TASK_CREATE_MISSING_QUEUES = False  # a worker for a queue that nobody has would wait for ever
 CELERY_TASK_DEFAULT_QUEUE = "runs"
+CELERY_TASK_ROUTES = {
+    "chat.execute_action": {"queue": "actions"},
+    "approvals.deliver": {"queue": "outbox"},
+    "accounts.post": {"queue": "outbox"},
+    "chat.wake_agent": {"queue": "upkeep"},
+    "chat.housekeep": {"queue": "upkeep"},
+    "approvals.sign_heads": {"queue": "upkeep"},
+    "approvals.notify": {"queue": "upkeep"},
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_RESULT_EXPIRES = None  # nothing is kept that would have to be cleaned up
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"  # agents have schedules of their own
 CELERY_BEAT_SCHEDULE = {
     "housekeep": {"task": "chat.housekeep", "schedule": timedelta(hours=1)},
     "sign heads": {"task": "approvals.sign_heads", "schedule": timedelta(minutes=1)},
+    "notify": {"task": "approvals.notify", "schedule": timedelta(minutes=1)},
+    "post": {"task": "accounts.post", "schedule": timedelta(minutes=1)},
 }
 
 # The run: who holds it, how long, how often. All times are the database's.
@@ -239,6 +296,7 @@ RUN_CHECKPOINT_SECONDS = env.seconds("RUN_CHECKPOINT_SECONDS", 1.0, low=0.1)
 RUN_MAX_ATTEMPTS = env.integer("RUN_MAX_ATTEMPTS", 3, low=1)
 RUN_WALL_SECONDS = env.seconds("RUN_WALL_SECONDS", 900.0)
 DRAIN_SECONDS = env.seconds("DRAIN_SECONDS", 10.0)  # a worker that stops gives its runs so long to end
+HEARTBEAT_FILE = env.text("HEARTBEAT_FILE")  # a worker touches it as its loop goes round, for who watches it
 RUN_CAPACITY = env.integer(
     "RUN_CAPACITY", 1000, low=2
 )  # runs a worker process answers at once, half of them one person's
@@ -273,11 +331,13 @@ HISTORY_CHARACTERS = env.integer("HISTORY_CHARACTERS", 200_000, low=1)  # of a c
 HISTORY_MESSAGES = env.integer("HISTORY_MESSAGES", 50, low=1)
 ANSWER_LIMIT = env.integer("ANSWER_LIMIT", 1_000_000)  # characters of one answer; more ends the run
 
-# What is told outside: webhooks to public addresses, and e-mail, which the console prints where no server is named.
+# What is told outside: webhooks to public addresses, and e-mail; where no server is named, notices are printed.
 PUBLIC_URL = env.text("PUBLIC_URL", "http://localhost:8000").rstrip("/")  # where people reach this installation
 # Networks and hosts that are not public and that webhooks, or tools with addresses that people set, may reach.
 WEBHOOK_PRIVATE_ADDRESSES = env.places("WEBHOOK_PRIVATE_ADDRESSES")
 TOOL_PRIVATE_ADDRESSES = env.places("TOOL_PRIVATE_ADDRESSES")
+# Likewise for model providers that admins of workspaces set up who are not of the staff.
+PROVIDER_PRIVATE_ADDRESSES = env.places("PROVIDER_PRIVATE_ADDRESSES")
 MCP_STDIO_SERVERS = env.programs("MCP_STDIO_SERVERS")  # MCP servers that run as programs of this machine, by name
 DNS_SERVERS = env.endpoints("DNS_SERVERS", port=53)  # who is asked for the names of such addresses
 EMAIL_HOST = env.text("EMAIL_HOST")
@@ -290,65 +350,6 @@ EMAIL_USE_SSL = env.flag("EMAIL_USE_SSL")
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "countersign@localhost")
 
-# Providers from the environment: see agents/brain.py.
-PROVIDER_CONNECT_SECONDS = env.seconds("PROVIDER_CONNECT_SECONDS", 5.0)
-PROVIDER_FIRST_TOKEN_SECONDS = env.seconds("PROVIDER_FIRST_TOKEN_SECONDS", 60.0)
-PROVIDER_BETWEEN_TOKENS_SECONDS = env.seconds("PROVIDER_BETWEEN_TOKENS_SECONDS", 30.0)
-PROVIDER_BREAKER_FAILURES = env.integer("PROVIDER_BREAKER_FAILURES", 5, low=1)  # in a row, by the provider's own fault
-PROVIDER_BREAKER_SECONDS = env.seconds("PROVIDER_BREAKER_SECONDS", 30.0, low=0.1)  # that it is left alone then
-OPENAI_API_KEY = env.text("OPENAI_API_KEY")
-OPENAI_BASE_URL = env.text("OPENAI_BASE_URL")
-ANTHROPIC_API_KEY = env.text("ANTHROPIC_API_KEY")
-ANTHROPIC_BASE_URL = env.text("ANTHROPIC_BASE_URL")
-ANTHROPIC_MODEL = env.text("ANTHROPIC_MODEL")
-# Tokens that a model which can may think for before it answers; 0: it does not.
-ANTHROPIC_THINKING_TOKENS = env.integer("ANTHROPIC_THINKING_TOKENS", 0, low=0, high=32_000)
-GOOGLE_API_KEY = env.text("GOOGLE_API_KEY") or env.text("GEMINI_API_KEY")
-GOOGLE_BASE_URL = env.text("GOOGLE_BASE_URL")
-GOOGLE_MODEL = env.text("GOOGLE_MODEL")
-GROQ_API_KEY = env.text("GROQ_API_KEY")
-OPENROUTER_API_KEY = env.text("OPENROUTER_API_KEY")
-MISTRAL_API_KEY = env.text("MISTRAL_API_KEY")
-DEEPSEEK_API_KEY = env.text("DEEPSEEK_API_KEY")
-VLLM_BASE_URL = env.text("VLLM_BASE_URL")
-VLLM_API_KEY = env.text("VLLM_API_KEY")
-LM_STUDIO_BASE_URL = env.text("LM_STUDIO_BASE_URL")
-LM_STUDIO_API_KEY = env.text("LM_STUDIO_API_KEY")
-OLLAMA_HOST = env.text("OLLAMA_HOST")
-OLLAMA_API_KEY = env.text("OLLAMA_API_KEY")
-# The context that Ollama is asked for, in tokens; 0 leaves it to the server, which may cut at 4096.
-OLLAMA_CONTEXT_LENGTH = env.integer("OLLAMA_CONTEXT_LENGTH", 16384, low=0)
-# Search engines from the environment: see agents/tools/web/engines.py.
-SEARXNG_URL = env.text("SEARXNG_URL")
-BRAVE_API_KEY = env.text("BRAVE_API_KEY")
-TAVILY_API_KEY = env.text("TAVILY_API_KEY")
-# What makes vectors of memories: see memory/embedders.
-EMBEDDER = env.choice("EMBEDDER", "local", ("local", "openai", "none"))
-EMBEDDER_URL = env.text("EMBEDDER_URL", "https://api.openai.com/v1")
-EMBEDDER_MODEL = env.text("EMBEDDER_MODEL", "text-embedding-3-small")
-EMBEDDER_API_KEY = env.text("EMBEDDER_API_KEY")
-# Days after which memories of a layer are deleted; 0: never.
-MEMORY_RETENTION_DAYS = {
-    "identity": env.integer("MEMORY_RETENTION_DAYS_IDENTITY", 0, low=0, high=36_500),
-    "preferences": env.integer("MEMORY_RETENTION_DAYS_PREFERENCES", 0, low=0, high=36_500),
-    "history": env.integer("MEMORY_RETENTION_DAYS_HISTORY", 0, low=0, high=36_500),
-}
-# What the parts of a memory's score count, see memory/scoring.py; docs/memory.md has what each is worth.
-RECALL_WEIGHTS = env.weights(
-    "RECALL_WEIGHTS",
-    {
-        "words": 1.0, "share": 0.8, "before": 1.3, "after": 0.4, "earlier": 1.1, "meaning": 1.0, "next": 0.2,
-        "session": 1.5, "speaker": 0.5, "date": 1.8, "asks": -0.5, "answers": 0.2, "personal": 0.35, "when": 1.1,
-        "where": 0.6, "time": 0.2, "name": 0.2,
-    },
-)  # fmt: skip
-# Facts are drawn from a conversation when it has been silent for so long, or has so many answers that were not read.
-EXTRACTION = env.flag("EXTRACTION", True)
-EXTRACTION_IDLE_SECONDS = env.seconds("EXTRACTION_IDLE_SECONDS", 20.0)
-EXTRACTION_ANSWERS = env.integer("EXTRACTION_ANSWERS", 10, low=1)
-MEMORIES_WITHHELD = env.listing("MEMORIES_WITHHELD", [])  # providers, by name, that are not sent memories
-REHEARSAL = env.flag("REHEARSAL", True)  # the offline provider; off, a workspace without a provider has no Brain
-
 # Requests a minute, per key and person; the limiter is atomic on Valkey (accounts/limits.py).
 LIMITS = {
     "login": env.integer("LIMIT_LOGIN", 10),
@@ -357,4 +358,20 @@ LIMITS = {
     "write": env.integer("LIMIT_WRITE", 6000),
     "decide": env.integer("LIMIT_DECIDE", 600),
     "hook": env.integer("LIMIT_HOOK", 600),
+    "page": env.integer("LIMIT_PAGE", 120),  # of one address with a publishable key, which anybody has
 }
+
+# Who looks on: nothing of it is told, or loaded, where it is not asked for (docs/operations.md).
+WEB_DRAIN_SECONDS = env.seconds("WEB_DRAIN_SECONDS", 0.0, high=600.0)  # unready before the end, once told to stop
+METRICS_TOKEN = env.token("METRICS_TOKEN")  # who brings it reads /metrics; empty: nobody does
+OTEL_EXPORTER_OTLP_ENDPOINT = env.address("OTEL_EXPORTER_OTLP_ENDPOINT")  # an OTLP receiver over HTTP, for traces
+SENTRY_DSN = env.address("SENTRY_DSN")  # where faults are told
+
+# Which pages may call from other origins: those that keys name (accounts/crossorigin.py), on the paths for pages alone.
+CORS_URLS_REGEX = r"^/chat(/|$)"
+CORS_ALLOW_METHODS = ("DELETE", "GET", "POST")
+CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "idempotency-key", "x-client-token", "x-request-id")
+CORS_EXPOSE_HEADERS = (
+    "idempotency-replayed", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "x-request-id",
+)  # fmt: skip
+CORS_PREFLIGHT_MAX_AGE = 600  # seconds for which a browser asks no more, whatever becomes of the key

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.contrib.admin import site
 from django.contrib.admin.apps import AdminConfig
-from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, reverse
+from django.utils.http import urlencode
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
@@ -30,11 +32,20 @@ class Site(AdminSite):
         """What every page has; colours as an inline style sheet would need a hole in the content policy."""
         return {**super().each_context(request), "colors": None}
 
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The way to where everybody signs in; raises PermissionDenied for who is signed in and no staff."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied
+        target = request.GET.get("next") or reverse("admin:index", current_app=self.name)
+        return HttpResponseRedirect(f"{reverse('account_login')}?{urlencode({'next': target})}")
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """The way to where everybody signs out."""
+        return HttpResponseRedirect(reverse("account_logout"), preserve_request=True)
+
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """A person's own new password, of which the log is told."""
-        told = import_string("accounts.services.people.password_told")
-        with told(request.user.pk, by=request.user):
-            return super().password_change(request, extra_context)
+        """The way to the page of a person's own new password."""
+        return HttpResponseRedirect(reverse("account_change_password"))
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Nothing: the sidebar lists what there is, and each list has a search of its own."""
@@ -47,8 +58,9 @@ class SiteConfig(AdminConfig):
     default_site = "config.site.Site"
 
     def ready(self) -> None:
-        """Find every model's page, save the scheduler's own: agents say when they wake."""
+        """Find every model's page, save those of libraries: agents say when they wake, people's pages who has what."""
         super().ready()
-        for model in apps.get_app_config("django_celery_beat").get_models():
-            if site.is_registered(model):
-                site.unregister(model)
+        for label in ("django_celery_beat", "account", "mfa", "socialaccount", "usersessions"):
+            for model in apps.get_app_config(label).get_models():
+                if site.is_registered(model):
+                    site.unregister(model)

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import IO
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config import bootstrap, env, prepared
+from config import bootstrap, env, prepared, processes
 from config.supervisor import Part, StartError, StoppedError, Supervisor, say
 from core import embedded, embedded_child, embedded_home
 
@@ -29,41 +29,29 @@ def _server_part(server: embedded.Server) -> Part:
     return Part(server.name, server.start, server.stop_signal, 30.0, foundation=True)
 
 
-def _program_part(name: str, argv: Iterable[str], environ: Mapping[str, str], patience: float) -> Part:
-    command = [sys.executable, "-m", *argv]
-    # Many threads that each keep an arena of their own are the larger part of a process's memory.
-    surroundings = {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1", **environ}
+def _program_part(name: str, argv: list[str], environ: Mapping[str, str], patience: float) -> Part:
+    surroundings = {**processes.SURROUNDINGS, **environ}
 
     def launch(output: IO[bytes]) -> "subprocess.Popen[bytes]":
-        return embedded_child.start(command, output=output, env=surroundings, cwd=bootstrap.BASE_DIR)
+        return embedded_child.start(processes.command(argv), output=output, env=surroundings, cwd=bootstrap.BASE_DIR)
 
     return Part(name, launch, signal.SIGTERM, patience)
 
 
 def web(name: str, host: str, port: int, environ: Mapping[str, str]) -> Part:
     """A web process."""
-    argv = ["uvicorn", "config.asgi:application", "--host", host, "--port", str(port), "--lifespan", "off"]
-    argv += ["--loop", "uvloop", "--http", "config.http:Protocol", "--ws", "websockets-sansio"]
-    argv += ["--ws-max-size", "12000000", "--limit-concurrency", "2000"]
-    argv += ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "5"]
-    # uvicorn would believe what anybody on this machine says of where a request came from.
-    proxies = env.text("FORWARDED_ALLOW_IPS")
-    argv += ["--proxy-headers", "--forwarded-allow-ips", proxies] if proxies else ["--no-proxy-headers"]
-    return _program_part(name, argv, environ, patience=8.0)
+    patience = 8.0 + env.seconds("WEB_DRAIN_SECONDS", 0.0)
+    return _program_part(name, processes.web(host, port), environ, patience)
 
 
 def worker(name: str, environ: Mapping[str, str]) -> Part:
     """A worker process."""
-    argv = ["celery", "-A", "config", "worker", f"--hostname={name}@%h", "--queues=runs", "--loglevel=INFO"]
-    argv += ["--pool=threads", "--concurrency=4", "--without-gossip", "--without-mingle"]
-    argv += ["--without-heartbeat"]
-    return _program_part(name, argv, environ, patience=5.0 + env.seconds("DRAIN_SECONDS", 10.0))
+    return _program_part(name, processes.worker(name), environ, patience=5.0 + env.seconds("DRAIN_SECONDS", 10.0))
 
 
 def scheduler(name: str, environ: Mapping[str, str]) -> Part:
     """The one process that rings the doorbells whose time has come."""
-    argv = ["celery", "-A", "config", "beat", "--pidfile="]
-    return _program_part(name, argv, environ, patience=5.0)
+    return _program_part(name, processes.scheduler(), environ, patience=5.0)
 
 
 def _check_port(host: str, port: int) -> None:
@@ -80,7 +68,7 @@ def _check_port(host: str, port: int) -> None:
 def _healthy(host: str, port: int) -> bool:
     connection = HTTPConnection(ANY_HOST.get(host, host), port, timeout=5)
     try:
-        connection.request("GET", "/v1/ai/health", headers={"Host": "localhost"})
+        connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False

@@ -20,10 +20,11 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Where the stack will be reached."""
+        """Where the stack will be reached, and how much of it is wanted."""
         parser.add_argument("--base-url", default="http://127.0.0.1:8000")
+        parser.add_argument("--schema-only", action="store_true", help="the schema and the role's grants, no more")
 
-    def handle(self, *args: object, base_url: str, **options: object) -> None:
+    def handle(self, *args: object, base_url: str, schema_only: bool, **options: object) -> None:
         """Run each step that has something to do."""
         try:
             connection.ensure_connection()
@@ -34,6 +35,8 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False)
         if settings.DATABASE_ROLE:
             call_command("audit", "role", settings.DATABASE_ROLE, stdout=StringIO())
+        if schema_only:
+            return
         self._collect_static()
         call_command("demo", base_url=base_url)
         prepared.mark(settings.DATA_DIR, base_url)

@@ -1,0 +1,1 @@
+"""Talking to a companion from a terminal: a client of the public API, and of nothing else."""
