@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 PACKAGES := core accounts approvals agents companions memory chat config
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up test lint bench bench-approvals bench-adapters bench-agents bench-memory chaos worker shell migrations clean
+.PHONY: help up test test-long contract lint bench bench-approvals bench-adapters bench-agents bench-dialects bench-memory bench-page compatibility chaos worker shell migrations clean
 
 help:  ## Say what there is
 	@echo "Countersign"
@@ -23,10 +23,19 @@ up: $(VENV)/.runtime  ## Install, start everything and serve on HOST:PORT; Ctrl-
 
 # All tests share the cores, in processes with servers of their own; a few are sooner done by one.
 test: $(VENV)/.dev  ## Run the tests; ARGS="tests/chat -k cancel" chooses some
-	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist worksteal)
+	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist worksteal -m "not long")
+
+test-long: $(VENV)/.dev  ## Run the tests that start whole deployments, talk in terminals and restore backups
+	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m pytest -m long tests/deploy tests/operations tests/platform tests/chaos
+
+contract: $(VENV)/.dev  ## Make a hundred requests of each operation of each dialect and hold the answers to the documents
+	@exec env -u DJANGO_SETTINGS_MODULE REQUESTS=100 $(PY) -m pytest tests/dialects/test_generated_requests.py --timeout 0 $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style, types, floors, templates and migrations
 	@exec bin/lint $(VENV)/bin $(PACKAGES)
+
+compatibility: $(VENV)/.dev  ## Write docs/compatibility.md from what the tests say that they prove
+	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m tests.compatibility
 
 chaos: $(VENV)/.dev  ## Break the whole stack again and again, and hold what is left against the promises
 	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m tests.chaos.campaign $(ARGS)
@@ -43,12 +52,17 @@ bench-adapters: $(VENV)/.dev  ## Measure what each provider's adapter takes for 
 bench-agents: $(VENV)/.dev  ## Measure fifty tool calls of one step, and a team that speaks at the same time
 	@exec $(PY) -m benchmarks.agents $(ARGS)
 
+bench-dialects: $(VENV)/.dev  ## Measure what each dialect's encoder takes, and what the dialect adds to the native one
+	@exec $(PY) -m benchmarks.dialects $(ARGS)
+
 bench-memory: $(VENV)/.dev  ## Measure what recall finds (LOCOMO=a file of its shape) and costs as tables grow
 	@exec $(PY) -m benchmarks.memory $(ARGS)
 
+bench-page: $(VENV)/.dev  ## Measure what the chat page costs a browser: first paint, bytes, typing while answers stream
+	@exec $(PY) -m benchmarks.page $(ARGS)
+
 worker: $(VENV)/.runtime  ## One worker more, beside a running `make up` or with servers of its own
-	@exec $(PY) -m config.bootstrap $(PY) -m celery -A config worker --hostname=extra$$$$@%h --queues=runs \
-	    --pool=threads --concurrency=4 --without-gossip --without-mingle --without-heartbeat --loglevel=INFO
+	@exec $(PY) -m config.bootstrap $(PY) -m config.processes worker extra$$$$
 
 shell: $(VENV)/.runtime  ## A Python shell with Django loaded
 	@exec $(PY) manage.py shell
