@@ -107,7 +107,7 @@ def test_who_made_the_key_countersigns_nothing_that_is_asked_through_it(asked, o
     for who in (owner, second, member):
         _, own = key_of(who, who, scopes=["approvals"])
         assert decide(own, asking) == (403, "requester")
-    assert rights.emails(asking) == [manager.user.email]
+    assert list(rights.asked(asking)) == [manager.user]
     assert set(rights.entitled(asking, [owner.user.pk, second.user.pk, manager.user.pk])) == {manager.user.pk}
     _, own = key_of(manager, manager, scopes=["approvals"])
     assert decide(own, asking) == (200, "")

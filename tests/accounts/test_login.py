@@ -155,6 +155,16 @@ def test_a_refresh_token_ends_with_the_password_and_the_membership(web, member):
     assert web.post("/v1/auth/refresh", {"refresh": fresh["refresh"]}).status_code == 401
 
 
+def test_a_refresh_token_ends_where_passwords_do(web, member, settings):
+    refresh = sign_in(web, member.user.email).json()["refresh"]
+    settings.OIDC_ONLY = True
+    assert web.post("/v1/auth/refresh", {"refresh": refresh}).status_code == 401
+    boss = User.objects.create_superuser("boss@home.example", PASSWORD)
+    Membership.objects.create(workspace=member.workspace, user=boss)
+    refresh = sign_in(web, boss.email).json()["refresh"]
+    assert web.post("/v1/auth/refresh", {"refresh": refresh}).status_code == 200
+
+
 def test_what_is_no_refresh_token_is_refused(web, member):
     access = sign_in(web, member.user.email).json()["access"]
     for text in (access, "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.db import transaction
 from django.db.models import Model
@@ -14,7 +15,18 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import Actor, ApiKey, Budget, Group, IdempotentRequest, Role, UsageEntry, User, Workspace
+from accounts.models import (
+    Actor,
+    ApiKey,
+    Budget,
+    Group,
+    IdempotentRequest,
+    Invitation,
+    Role,
+    UsageEntry,
+    User,
+    Workspace,
+)
 from accounts.services import keys, usage
 from agents.brain import Choice
 from agents.models import (
@@ -40,6 +52,7 @@ from approvals.models import (
     Approval,
     AuditEvent,
     Grant,
+    NotificationChannel,
     OutboxItem,
     Policy,
     PolicyVersion,
@@ -103,6 +116,19 @@ def furnish(workspace: Workspace, name: str) -> Home:
     entry, _ = entries.write(owners.of(member, companion), noted, by=By.person(member))
     entries.change(entry, by=By.person(member), text=f"{name} remembers more {HOSTILE}")
     rows.append(entry.owner)
+    rows.append(
+        AccessAttempt.objects.create(
+            username=member.user.email,
+            ip_address="10.1.2.3",
+            user_agent=HOSTILE,
+            path_info=HOSTILE,
+            failures_since_start=2,
+        )
+    )
+    asked = Invitation(workspace=workspace, email=f"{name}-new@people.example", invited_by=member.user)
+    asked.token_hash, asked.expires_at = name.encode().ljust(32), timezone.now()
+    asked.save()
+    rows.append(asked)
     rows.append(Skill.objects.create(workspace=workspace, slug=f"{name}-skill", name=f"{name} skill {HOSTILE}"))
     return Home(member, {type(row): row for row in rows}, secret, name)
 
@@ -210,6 +236,9 @@ def _countersigned(run: Run, name: str) -> list[Model]:
         arguments=action.arguments, uses_left=2, expires_at=approval.expires_at, author=user,
     )  # fmt: skip
     endpoint = WebhookEndpoint.objects.create(workspace=workspace, url="javascript:alert(1)", secret=PROVIDER_KEY)
+    channel = NotificationChannel.objects.create(
+        workspace=workspace, name=said[:100], kind="slack", url=PROVIDER_KEY, shown=f"{HOSTILE} …7Xb2"
+    )
     item = OutboxItem.objects.create(
         workspace=workspace, topic="webhook", type="approval.requested", payload={"text": said}, error=said
     )
@@ -221,7 +250,7 @@ def _countersigned(run: Run, name: str) -> list[Model]:
     with transaction.atomic():
         audit.record(entry)
     event = AuditEvent.objects.get(workspace=workspace, target_id=approval.pk)
-    return [group, policy, version, action, approval, grant, endpoint, item, event]
+    return [group, policy, version, action, approval, grant, endpoint, channel, item, event]
 
 
 @pytest.fixture
@@ -290,6 +319,7 @@ def pages(home: Home) -> list[str]:
     found += [url(Agent, page, home[Agent].pk) for page in ("switch_off", "switch_on", "trust", "try_it")]
     found += [url(Grant, "revoke", home[Grant].pk), reverse("admin:approvals_inbox"), reverse("admin:approvals_trust")]
     found += [url(McpTool, page, home[McpTool].pk) for page in ("accept", "withdraw")]
+    found.append(url(NotificationChannel, "send_test", home[NotificationChannel].pk))
     found += [url(McpServer, "ask_for_tools", home[McpServer].pk), reverse("admin:agents_agent_import_file")]
     browser = url(Owner, "change", home[Owner].pk)
     found += [f"{browser}?q=remembers", f"{browser}?status=all"]

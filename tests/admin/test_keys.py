@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -48,6 +49,8 @@ def test_a_new_key_is_shown_once_and_works(here: Home, staff: Staff) -> None:
         ({"kind": "publishable", "origins": "javascript:alert(1)"}, "a scheme and a host"),
         ({"kind": "scoped", "mode": "test"}, "there is no key of kind"),
         ({"scopes": "NOT A SCOPE"}, "short name in lower case"),
+        ({"kind": "scoped", "scopes": "agent:hestia"}, "agent:&lt;id&gt;"),
+        ({"kind": "secret", "scopes": f"agent:{uuid4()}"}, "for keys of kind scoped"),
         ({"name": ""}, "required"),
     ],
 )
@@ -56,6 +59,13 @@ def test_what_does_not_fit_is_told_in_the_form(changes: dict[str, str], told: st
     assert page.status_code == 200
     assert told in page.text
     assert ApiKey.objects.count() == 1
+
+
+def test_a_key_of_one_agent_is_made_here(here: Home, staff: Staff) -> None:
+    scopes = f"agent:{uuid4()}\nteam:{uuid4()}"
+    page = staff(Role.ADMIN).post(url(ApiKey, "add"), form_of(here, kind="scoped", scopes=scopes), follow=True)
+    assert shown(page.text).startswith("at_cs_")
+    assert ApiKey.objects.get(name="New").scopes == scopes.split("\n")
 
 
 def test_a_key_acts_for_members_alone(here: Home, there: Home, operator: Client) -> None:

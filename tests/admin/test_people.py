@@ -11,23 +11,18 @@ from django.test import Client
 from accounts.models import Membership, Role, User, Workspace
 from chat.models import Run
 from config import demo
+from tests import signing_in
 from tests.admin.conftest import Home, url
 from tests.cast import PASSWORD, person
 
 Staff = Callable[[Role], Client]
 
 
-def sign_in(email: str, password: str) -> Client:
-    client = Client()
-    client.post("/admin/login/", {"username": email, "password": password})
-    return client
-
-
 def test_the_demos_staff_sign_in_and_read(db: None, tmp_path: Path) -> None:
     demo.make(base_url="http://127.0.0.1:8000", file=tmp_path / "demo.json")
     users = json.loads((tmp_path / "demo.json").read_text())["users"]
     for name, login in users.items():
-        client = sign_in(login["email"].upper(), login["password"])
+        client = signing_in.browser(login["email"].upper(), login["password"])
         expected = 302 if name.startswith("member") else 200
         assert client.get("/admin/").status_code == expected, name
         assert client.get(url(Run, "changelist")).status_code == expected, name
@@ -37,18 +32,20 @@ def test_an_account_is_tried_only_so_often(db: None, settings: Any) -> None:
     settings.LIMITS = {**settings.LIMITS, "login": 2}
     User.objects.create_superuser("boss@example.org", PASSWORD)
     for _ in range(2):
-        page = Client().post("/admin/login/", {"username": "boss@example.org", "password": "wrong"})
+        page = signing_in.post("boss@example.org", "wrong")
         assert "Too many tries" not in page.text
-    page = Client().post("/admin/login/", {"username": "BOSS@example.org", "password": PASSWORD})
+    page = signing_in.post("BOSS@example.org", PASSWORD)
     assert "Too many tries" in page.text
     assert "_auth_user_id" not in page.client.session
 
 
 def test_an_unknown_address_reads_like_a_wrong_password(db: None) -> None:
-    User.objects.create_user("colleague@example.org", PASSWORD)  # who is no staff
-    tries = [("nobody@example.org", PASSWORD), ("colleague@example.org", PASSWORD), ("colleague@example.org", "wrong")]
-    pages = [Client().post("/admin/login/", {"username": who, "password": what}).text for who, what in tries]
-    assert all("Please enter the correct email and password" in page for page in pages)
+    User.objects.create_user("colleague@example.org", PASSWORD)
+    User.objects.create_user("inactive@example.org", PASSWORD, is_active=False)
+    tries = [("nobody@example.org", PASSWORD), ("inactive@example.org", PASSWORD), ("colleague@example.org", "wrong")]
+    pages = [signing_in.post(who, what).text for who, what in tries]
+    assert all("The email address and/or password you specified are not correct" in page for page in pages)
+    assert signing_in.post("colleague@example.org", PASSWORD).status_code == 302
 
 
 def test_nobody_makes_themselves_a_superuser(here: Home, staff: Staff) -> None:
@@ -131,7 +128,13 @@ def test_an_admin_changes_a_role_and_ends_a_membership(here: Home, staff: Staff)
 
 
 def test_what_a_workspace_paid_for_is_not_its_admins_to_say(here: Home, staff: Staff) -> None:
-    form = {"name": "Renamed", "tier": "enterprise", "slug": "stolen", "default_model": "gpt-4o"}
+    form = {
+        "name": "Renamed",
+        "tier": "enterprise",
+        "slug": "stolen",
+        "default_model": "gpt-4o",
+        "conversation_days": "0",
+    }
     form["fallback_models"] = "gpt-4o-mini\n\nrehearsal"
     assert staff(Role.ADMIN).post(url(Workspace, "change", here[Workspace].pk), form).status_code == 302
     row = Workspace.objects.get(pk=here[Workspace].pk)

@@ -115,11 +115,12 @@ def test_ones_own_new_password_is_told(here: Home, browser: Browser) -> None:
     user = person(here[Workspace], "boss", Role.ADMIN, password=PASSWORD).user
     User.objects.filter(pk=user.pk).update(is_staff=True)
     client = browser(user)
-    form = {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW}
-    assert client.get("/admin/password_change/").status_code == 200
-    assert client.post("/admin/password_change/", form).status_code == 200
+    form = {"oldpassword": "wrong", "password1": NEW, "password2": NEW}
+    page = client.get("/admin/password_change/")["Location"]
+    assert client.get(page).status_code == 200
+    assert client.post(page, form).status_code == 200
     assert told("person.password_set") == []
-    assert client.post("/admin/password_change/", {**form, "old_password": PASSWORD}).status_code == 302
+    assert client.post(page, {**form, "oldpassword": PASSWORD}).status_code == 302
     [(event, _)] = told("person.password_set")
     assert (event.actor_id, event.target_id, event.workspace_id) == (user.pk, user.pk, here[Workspace].pk)
     assert client.get("/admin/").status_code == 200

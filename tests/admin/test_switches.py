@@ -86,7 +86,7 @@ def test_what_an_admin_changes_in_the_forms_is_logged(here: Home, staff: Staff) 
         assert client.post(url(Agent, "change", agent.pk), form).status_code == 302
     assert Agent.objects.get(pk=agent.pk).name == "New"
     assert told(here, "agent.") == ["agent.changed"], "and the second time nothing became other"
-    form = {"name": home.name, "break_glass": "on"}
+    form = {"name": home.name, "break_glass": "on", "conversation_days": "0"}
     assert client.post(url(Workspace, "change", home.pk), form).status_code == 302
     assert Workspace.objects.get(pk=home.pk).break_glass
     assert told(here, "workspace.") == ["workspace.changed"]

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from agents import environment, loop
-from agents.events import LENGTH, ReasoningDelta, Status, TextDelta, Usage
+from agents.events import FILTERED, LENGTH, ReasoningDelta, Status, TextDelta, Usage
 from agents.providers import provider_for
 from agents.providers.anthropic import Answer, AnthropicProvider
 from agents.providers.base import (
@@ -91,7 +91,7 @@ async def test_an_odd_but_whole_answer_is_heard(claude, model, said):
     [
         ("max_tokens", AT_LENGTH),
         ("model_context_window_exceeded", Status("cut at the end of the model's context window", LENGTH)),
-        ("refusal", Status("stopped by the provider's content filter")),
+        ("refusal", Status("stopped by the provider's content filter", FILTERED)),
         ("pause_turn", Status("paused by the provider before its end")),
     ],
 )

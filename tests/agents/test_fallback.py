@@ -6,9 +6,8 @@ from agents import brain
 from agents.models import Agent, Provider
 from agents.providers import abilities
 from agents.providers.base import UnknownModel
-from chat.dialects.native import inbound
 from chat.models import Run
-from chat.services import conversations
+from chat.services import conversations, saying
 from companions.models import Companion
 from tests.servers import openai_server
 
@@ -128,6 +127,6 @@ def test_a_message_is_refused_where_its_companion_offers_tools_that_the_model_ca
 
 
 def test_a_companion_that_offers_none_needs_none(toolless, owner):
-    assert inbound.needs(conversations.new(toolless, by=owner)) == {"tools"}
+    assert saying.needs(conversations.new(toolless, by=owner)) == {"tools"}
     toolless.tools_allowed = ["none_of_its_tools"]
-    assert inbound.needs(conversations.new(toolless, by=owner)) == set()
+    assert saying.needs(conversations.new(toolless, by=owner)) == set()

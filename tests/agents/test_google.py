@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from agents import environment, loop
-from agents.events import ReasoningDelta, Status, TextDelta, Usage
+from agents.events import FILTERED, ReasoningDelta, Status, TextDelta, Usage
 from agents.providers import provider_for
 from agents.providers.base import (
     AnswerTooLong,
@@ -104,8 +104,8 @@ async def test_who_has_ended_is_not_waited_for(gemini, monkeypatch):
     ("reason", "told"),
     [
         ("MAX_TOKENS", AT_LENGTH),
-        ("SAFETY", Status("stopped by the provider's content filter")),
-        ("PROHIBITED_CONTENT", Status("stopped by the provider's content filter")),
+        ("SAFETY", Status("stopped by the provider's content filter", FILTERED)),
+        ("PROHIBITED_CONTENT", Status("stopped by the provider's content filter", FILTERED)),
         ("RECITATION", Status("stopped by the provider because it recited a source")),
         ("OTHER", Status("stopped by the provider")),
     ],

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.db.models.functions import Now
 
-from agents.mcp import sessions
+from agents.mcp import pinned, sessions
 from agents.models import McpServer
 from agents.services import asking, mcp
 from agents.tools import mcp as source
@@ -110,7 +110,7 @@ def test_another_place_or_other_secrets_make_another_version(odd, owner, workspa
     [(f"Bearer {CANARY}", CANARY), ("Basic dXNlcjpjYW5hcnktc2VjcmV0", "canary-secret")],
 )  # fmt: skip
 def test_no_part_of_a_credential_comes_back(kept, echoed):
-    where = sessions.Reach("it", "http", secrets={"Authorization": kept})
+    where = pinned.Reach("it", "http", secrets={"Authorization": kept})
     error = sessions.MCPError(code=-32602, message=f"who is {echoed}?")
     assert echoed not in sessions._reason(where, error, None)
     assert where.clean(f"You are {echoed}.") == "You are [key]."
@@ -179,7 +179,7 @@ def test_a_program_that_cannot_be_started_is_a_problem_and_not_sent(connect, own
     server = connect("/nowhere/none")
     assert "could not be started" in server.problem
     with pytest.raises(NotSent):
-        asyncio.run(sessions.tools(sessions.reach(server)))
+        asyncio.run(sessions.tools(pinned.reach(server)))
 
 
 def test_only_programs_and_variables_that_the_operator_names_run(settings, owner, member, workspace):

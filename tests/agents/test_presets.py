@@ -261,3 +261,20 @@ def test_a_row_is_known_by_its_address():
     assert presets.of(ProviderSpec("mine", "openai", "https://api.mistral.ai/v1")).name == "mistral"
     assert presets.of(ProviderSpec("mistral", "openai", "http://127.0.0.1:1234/v1")).name == ""
     assert presets.of(ProviderSpec("mistral", "openai", "")).name == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "base_url", "preset", "service"),
+    [
+        ("openai", "https://api.openai.com/v1", "", "openai"),
+        ("openai", "https://api.groq.com/openai/v1", "", "groq"),
+        ("openai", "https://openrouter.ai/api/v1", "", "openrouter"),
+        ("openai", "http://127.0.0.1:9/v1", "groq", "groq"),
+        ("openai", "http://127.0.0.1:9/v1", "", ""),
+        ("anthropic", "http://127.0.0.1:9/v1", "", "anthropic"),
+        ("google", "http://127.0.0.1:9/v1beta", "", "google"),
+        ("ollama", "http://127.0.0.1:11434", "", "ollama"),
+    ],
+)
+def test_a_providers_service_is_known_by_its_address_or_its_wire_format(kind, base_url, preset, service):
+    assert presets.service(ProviderSpec("ours", kind, base_url, preset=preset)) == service

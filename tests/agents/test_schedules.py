@@ -129,7 +129,7 @@ def test_agents_without_a_schedule_cost_nothing(make, django_assert_num_queries)
 @pytest.mark.django_db(transaction=True)
 def test_the_scheduler_takes_a_change_up_while_it_runs(make):
     scheduler = DatabaseScheduler(app=current_app)
-    assert set(scheduler.schedule) == {"housekeep", "sign heads"}
+    assert set(scheduler.schedule) == {"housekeep", "sign heads", "notify", "post"}
     agent = make("every 30 s")
     name = f"agent {agent.pk}"
     assert scheduler.schedule[name].schedule.run_every == timedelta(seconds=30)
@@ -138,4 +138,4 @@ def test_the_scheduler_takes_a_change_up_while_it_runs(make):
     agent.save()
     assert scheduler.schedule[name].schedule.hour == {4}
     agent.delete()
-    assert set(scheduler.schedule) == {"housekeep", "sign heads"}
+    assert set(scheduler.schedule) == {"housekeep", "sign heads", "notify", "post"}

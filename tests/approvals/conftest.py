@@ -7,6 +7,7 @@ from django.test import Client
 
 from accounts.models import Actor, Role, User, Workspace
 from approvals import kinds
+from tests.approvals.browsing import HTML, Site
 from tests.approvals.calling import signed_in
 from tests.approvals.desk import KIND, Desk
 from tests.cast import Api, person
@@ -49,3 +50,15 @@ def browser() -> Callable[[Actor], Client]:
 def manage(manager: Actor) -> Api:
     """The manager's client."""
     return signed_in(manager)
+
+
+@pytest.fixture
+def site() -> Site:
+    """Makes the browser of a person who has signed in, and is no staff."""
+
+    def make(actor: Actor) -> Client:
+        client = Client(headers=HTML)
+        client.force_login(actor.user)
+        return client
+
+    return make

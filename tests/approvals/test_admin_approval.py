@@ -91,6 +91,20 @@ def test_a_manager_answers_instead_of_letting_it_run(
     assert (fresh(approval).decision, fresh(approval).response) == (Decision.RESPOND, "It runs already.")
 
 
+def test_what_changed_meanwhile_is_shown_anew_and_can_be_decided_then(
+    desk: Desk, member: Actor, manager: Actor, colleague: Actor, browser: Browser
+) -> None:
+    old, client = request(desk, member, quorum_approve=2), browser(manager)
+    given = {"arguments": {"service": "login"}, "digest": old.digest}
+    now = approvals.decide(old.pk, by=colleague, decision=Decision.APPROVE, **given)
+    page = post(client, old, reason="As agreed.")
+    assert (page.status_code, plain(page.text).count("the request has changed since this page showed it")) == (409, 1)
+    assert "As agreed." in page.text
+    assert re.findall(r'name="digest" value="(\w+)"', page.text) == [now.digest]
+    assert post(client, now).status_code == 302
+    assert fresh(old).status == "approved"
+
+
 def test_one_of_two_votes_is_told_as_one(
     desk: Desk, member: Actor, manager: Actor, colleague: Actor, browser: Browser
 ) -> None:

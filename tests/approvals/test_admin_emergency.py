@@ -53,7 +53,7 @@ def test_an_admin_decides_alone_where_the_workspace_lets_them(
     ("changes", "status", "told"),
     [({"password": ""}, 400, "Type your password in the box above."),
      ({"password": "wrong"}, 403, "This is not your password."), ({"reason": ""}, 400, "This field is required."),
-     ({"digest": "0" * 64}, 409, "not the digest")],
+     ({"digest": "0" * 64}, 409, "the request has changed since this page showed it")],
 )  # fmt: skip
 def test_what_is_missing_is_said_in_the_form_which_keeps_the_reason(
     changes: dict[str, str], status: int, told: str, desk: Desk, member: Actor, boss: Actor, browser: Browser

@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Actor, Group, Membership, Role, User, Workspace
+from approvals import waiting
 from approvals.admin import pending
 from approvals.models import Approval, Decision
 from approvals.services import approvals
@@ -103,7 +104,7 @@ def test_what_the_inbox_calls_mine_is_what_the_service_lets_me_decide(
         for requester in (member, manager, None):
             request(desk, requester, workspace=workspace, **changes)
     for actor in (manager, owner, auditor, member):
-        mine = set(Approval.objects.filter(pending.to_decide(actor.user, {workspace.pk: actor.role})))
+        mine = set(Approval.objects.filter(waiting.to_decide(actor.user, {workspace.pk: actor.role})))
         may = {row for row in Approval.objects.all() if approvals.may_decide(row, actor) is None}
         assert mine == may, actor.role
         assert 0 < len(mine) < 18 or actor is member
@@ -238,6 +239,27 @@ def test_together_each_is_bound_to_what_was_shown(desk: Desk, member: Actor, man
     assert "Approved: 1 of service_restart." in page.text
     assert "not the digest" in page.text
     assert [fresh(row).status for row in (good, changed, unseen)] == ["approved", "pending", "pending"]
+
+
+def test_together_each_is_told_of_that_somebody_decided_meanwhile_or_that_is_sent_twice(
+    desk: Desk, member: Actor, manager: Actor, colleague: Actor, browser: Browser
+) -> None:
+    own, over = ask(desk, member, "own"), ask(desk, member, "over")
+    approvals.decide(over.pk, by=colleague, decision=Decision.REJECT, reason="No.")
+    sent = {"ids": [own.pk, over.pk], "decision": "approve", "confirmed": 1}
+    sent |= {f"digest-{row.pk}": row.digest for row in (own, over)}
+    for _ in range(2):
+        told = browser(manager).post(TOGETHER, sent, follow=True).text
+        assert "Approved: 1 of service_restart." in told
+        assert "Your decision was not counted. Colleague rejected this" in told
+
+
+def test_together_what_changed_since_is_said_to_have_changed(
+    desk: Desk, member: Actor, manager: Actor, browser: Browser
+) -> None:
+    row = ask(desk, member, "a")
+    sent = {"ids": row.pk, "decision": "reject", "confirmed": 1, f"digest-{row.pk}": "0" * 64}
+    assert "Some of these have changed since this page showed them" in browser(manager).post(TOGETHER, sent).text
 
 
 def test_rejecting_together_needs_a_reason(desk: Desk, member: Actor, manager: Actor, browser: Browser) -> None:

@@ -6,7 +6,6 @@ import json
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import ApiKey, Membership, Role
@@ -15,6 +14,7 @@ from approvals.models import AuditEvent
 from core import ledger
 from core.errors import Unauthorized
 from core.ledger import INSTALLATION
+from tests import signing_in
 from tests.cast import PASSWORD, Api, person
 
 
@@ -72,17 +72,17 @@ def test_known_and_unknown_addresses_cost_as_many_queries(workspace, member):
     assert counted[0] == counted[1]
 
 
-def test_signing_in_to_the_admin_is_recorded_too(workspace, member):
-    member.user.is_staff = True
-    member.user.save()
+def test_signing_in_on_the_page_is_recorded_too(workspace, member):
     for password in ("wrong password", PASSWORD):
-        Client().post("/admin/login/", {"username": member.user.email, "password": password})
-    assert [data["via"] for _, _, data in told("login.failed")] == ["admin"]
-    assert [(who, data["via"]) for _, who, data in told("login.succeeded")] == [(member.user.pk, "admin")]
+        signing_in.post(member.user.email, password)
+    assert [data["via"] for _, _, data in told("login.failed")] == ["page"]
+    assert [(who, data["via"]) for _, who, data in told("login.succeeded")] == [(member.user.pk, "page")]
 
 
-def test_who_is_not_let_into_the_admin_did_not_sign_in(workspace, member):
-    Client().post("/admin/login/", {"username": member.user.email, "password": PASSWORD})
+def test_who_is_not_active_did_not_sign_in(workspace, member):
+    member.user.is_active = False
+    member.user.save()
+    signing_in.post(member.user.email, PASSWORD)
     assert told("login.succeeded") == []
     assert len(told("login.failed")) == 1
 

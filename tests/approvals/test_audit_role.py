@@ -76,7 +76,7 @@ except Exception as error:
 
 
 def test_what_serves_takes_the_role_and_what_keeps_the_log_does_not(stack):
-    made = stack(webs=1, workers=1, scheduler=False)
+    made = stack(webs=1, workers=1)
     answer = httpx.post(
         f"{made.base_url}/v1/ai/chat",
         json={"message": "Hello", "companion": "smart-home"},

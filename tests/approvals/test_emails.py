@@ -2,11 +2,11 @@
 
 import re
 import smtplib
+from datetime import UTC, datetime
 from email import message_from_string
 
 import pytest
 from django.core import mail
-from django.urls import reverse
 
 from approvals import delivery, emails
 from approvals.models import OutboxItem
@@ -15,6 +15,7 @@ from tests.approvals.telling import due_now, put, told
 from tests.servers.threads import bridged
 
 APPROVER = "noor@example.org"
+NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)> {{ link }} \u202egnp.exe\u200b http://evil.example/approve"
 
 
@@ -26,7 +27,7 @@ def deliver(transactional_db):
 
 
 def composed(type: str = "approval.requested", **payload) -> mail.EmailMultiAlternatives:
-    return emails.compose(ids.new(), type, told(**payload), APPROVER)
+    return emails.compose(ids.new(), type, told(**payload), APPROVER, NOW)
 
 
 def html_of(message: mail.EmailMultiAlternatives) -> str:
@@ -46,14 +47,15 @@ def test_each_approver_gets_an_e_mail_of_their_own(workspace, deliver):
 def test_it_says_what_is_asked_and_links_to_its_page(settings):
     settings.PUBLIC_URL = "https://countersign.example"
     payload = told()
-    message = emails.compose(ids.new(), "approval.requested", payload, APPROVER)
-    page = "https://countersign.example" + reverse("admin:approvals_approval_change", args=[payload["approval_id"]])
+    message = emails.compose(ids.new(), "approval.requested", payload, APPROVER, NOW)
+    page = f"https://countersign.example/approvals/{payload['approval_id']}/"
     assert message.subject == "[Countersign] service_restart waits for your decision"
     for text in (message.body, html_of(message)):
         assert page in text
         assert "Restart the service billing." in text
         assert "destructive" in text
-        assert "2026-01-06 09:00 UTC" in text
+        assert "2026-01-06 09:00 UTC, in 1 d" in text
+        assert "Mia" in text
         assert "Nothing is decided by opening the page" in text
     links = re.findall(r'(?:href|src|action)="([^"]*)"', html_of(message))
     assert links == [page], "there is nothing else to click or to load"

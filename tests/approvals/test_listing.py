@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -32,7 +33,9 @@ def test_the_list_shows_what_waits_most_urgent_first(desk, member, manage):
 
 def test_the_list_is_filtered(desk, member, manage):
     plain = request(desk, member)
-    other = request(desk, member, call={"tool": "light_switch", "agent": "smart-home", "risk": "external"})
+    session = uuid4()
+    light = {"tool": "light_switch", "agent": "smart-home", "risk": "external", "session_id": session}
+    other = request(desk, member, call=light)
     done = request(desk, member)
     manage.post(url(done), {"decision": "reject", "reason": "No."})
 
@@ -46,13 +49,15 @@ def test_the_list_is_filtered(desk, member, manage):
     assert found(status="approved") == []
     assert found(status="all") == [str(one.pk) for one in (done, other, plain)], "newest first"
     assert found(tool="light_switch") == found(agent="smart-home") == found(risk="external") == [str(other.pk)]
+    assert found(session_id=session) == found(session_id=session, status="all") == [str(other.pk)]
+    assert found(session_id=uuid4()) == []
     assert found(tool="light_switch", risk="write") == []
     assert manage.get(LIST, {"limit": 1, "offset": 1}).json()["approvals"][0]["id"] == str(plain.pk)
 
 
 @pytest.mark.parametrize(
     "query", ["status=open", "status=", "risk=high", "limit=0", "limit=101", "offset=-1", "offset=10001", "unknown=1",
-              "tool=a%20b", "status=pending&status=all", "agent=x'y"],
+              "tool=a%20b", "session_id=x", "status=pending&status=all", "agent=x'y"],
 )  # fmt: skip
 def test_a_filter_that_does_not_fit_is_refused(manage, query):
     problem(manage.get(f"{LIST}?{query}"), 400)

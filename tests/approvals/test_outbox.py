@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 
 from approvals import delivery
 from approvals.models import AuditEvent, OutboxItem, WebhookEndpoint
-from approvals.services import outbox, webhooks
+from approvals.services import outbox, patience
 from core import queue
 from tests.approvals.telling import TYPE, due_now, endpoint, put, told
 from tests.servers.receiver import Receiver, Reply, receiving
@@ -47,13 +47,6 @@ def only() -> OutboxItem:
     return OutboxItem.objects.get()
 
 
-def test_what_is_told_is_stored_for_the_webhook_and_for_each_address_once(workspace):
-    endpoint(workspace, "https://example.org/")
-    put(workspace, emails=("a@example.org", "b@example.org", "a@example.org"))
-    rows = OutboxItem.objects.values_list("topic", "target", "type")
-    assert sorted(rows) == [("email", "a@example.org", TYPE), ("email", "b@example.org", TYPE), ("webhook", "", TYPE)]
-
-
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [({}, True), ({"events": [TYPE]}, True), ({"events": ["action.finished"]}, False), ({"enabled": False}, False)],
@@ -75,13 +68,14 @@ def test_it_belongs_into_a_transaction_and_goes_with_it(workspace, monkeypatch):
     rung = []
     monkeypatch.setattr(queue, "ring", lambda name, row_id: rung.append(name))
     with pytest.raises(transaction.TransactionManagementError):
-        outbox.put(workspace.pk, TYPE, told(), emails=["a@example.org"])
+        outbox.put(workspace.pk, TYPE, told())
+    endpoint(workspace, "https://example.org/")
     with transaction.atomic():
-        outbox.put(workspace.pk, TYPE, told(), emails=["a@example.org"])
+        outbox.put(workspace.pk, TYPE, told())
         transaction.set_rollback(True)
     assert not OutboxItem.objects.exists()
     assert rung == []
-    put(workspace, emails=("a@example.org",))
+    put(workspace)
     assert rung == [outbox.DELIVER]
 
 
@@ -205,7 +199,7 @@ def test_gone_ends_the_delivery_and_the_webhook(hook, receiver, workspace):
     put(workspace)
     delivery.deliver_due_sync()
     hook.refresh_from_db()
-    assert (hook.enabled, hook.disabled_reason) == (False, webhooks.GONE)
+    assert (hook.enabled, hook.disabled_reason) == (False, patience.GONE)
     assert only().failed_at
     assert AuditEvent.objects.filter(type="webhook.changed", actor_kind="system", target_id=hook.pk).count() == 1
     put(workspace)
@@ -243,7 +237,7 @@ def test_a_webhook_that_fails_for_days_is_switched_off_and_one_success_forgets_a
     days_pass()
     days_pass()
     off = attempt()
-    assert (off.enabled, off.disabled_reason) == (False, webhooks.FAILING)
+    assert (off.enabled, off.disabled_reason) == (False, patience.FAILING)
     assert AuditEvent.objects.filter(type="webhook.changed").count() == 1
 
 
@@ -302,6 +296,22 @@ def test_a_late_answer_to_an_earlier_attempt_does_not_settle_the_later_one(hook,
     assert only().failed_at is None
     outbox.settle(second, outbox.Outcome(ok=True, status_code=200))
     assert only().done_at
+
+
+def test_what_an_earlier_address_answered_says_nothing_of_the_one_that_took_its_place(hook, receiver, workspace):
+    put(workspace)
+    [sent] = outbox.claim(5)
+    hook.url = f"{receiver.url()}/new"
+    hook.save()
+    outbox.settle(sent, outbox.Outcome(ok=False, status_code=410, final=True, gone=True))
+    hook.refresh_from_db()
+    assert (hook.enabled, hook.failing_since) == (True, None)
+    assert only().failed_at, "but of the delivery it does"
+    put(workspace)
+    [sent] = outbox.claim(5)
+    outbox.settle(sent, outbox.Outcome(ok=False, status_code=410, final=True, gone=True))
+    hook.refresh_from_db()
+    assert not hook.enabled
 
 
 async def test_slow_receivers_hold_up_neither_the_loop_nor_the_others(hook, receiver, workspace):

@@ -33,6 +33,15 @@ def test_what_is_edited_is_what_was_there(value: Any) -> None:
     assert not any(shown.unseen(line) for line in text.split("\n"))
 
 
+@pytest.mark.parametrize("character", ["\u202e", "\u3164", "\u2800", "\u115f", "\ufe0f", "\u034f", "\n", "\u2028"])
+def test_a_plain_line_hides_nothing_and_says_where_it_was_cut(character: str) -> None:
+    assert shown.plain_line(f"a{character}b", 100) == f"a\u27e8U+{ord(character):04X}\u27e9b"
+    assert shown.plain_line("e\u0301\u0301\u0301", 100) == "e\u0301\u0301\u27e8U+0301\u27e9"
+    assert shown.plain_line("12345", 5) == "12345"
+    assert shown.plain_line("123456", 5) == "1234…"
+    assert shown.plain_line("Grüße, мир, 世界", 100) == "Grüße, мир, 世界"
+
+
 @given(values)
 def test_markup_is_never_made_by_a_value(value: Any) -> None:
     for rendered in (shown.json_html(value), shown.visible(value), shown.visible_line(value)):

@@ -151,5 +151,5 @@ def rebuilt(approval: Approval) -> dict[str, Any]:
 
 def test_no_order_of_events_breaks_a_promise(db):
     run_state_machine_as_test(
-        Countersigning, settings=settings(max_examples=60, stateful_step_count=15, deadline=None, database=None)
+        Countersigning, settings=settings(max_examples=20, stateful_step_count=15, deadline=None, database=None)
     )

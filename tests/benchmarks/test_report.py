@@ -85,4 +85,9 @@ def test_quick_rounds_are_few():
         "50 × 100",
         "20 × 20",
     ]
-    assert len(stream.plans(stream.arguments([]))) == 6
+    assert len(whole := stream.plans(stream.arguments([]))) == 9
+    assert [plan.name for plan in whole if plan.remembers] == [
+        "1 × 100, with memory",
+        "50 × 100, with memory",
+        "20 × 20, with memory",
+    ]

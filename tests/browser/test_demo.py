@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from config.bootstrap import BASE_DIR
+from tests import signing_in
 from tests.chat.asking import RESTART, Asking, Person, effects
 from tests.servers.stack import Stack, running
 
@@ -37,10 +38,7 @@ def inbox_of(live: Stack, open_page: Callable[..., Page]) -> Callable[..., Page]
 
     def make(name: str, **options: Any) -> Page:
         login, page = live.demo["users"][name], open_page(**options)
-        page.goto(f"{live.base_url}/admin/login/?next={INBOX}")
-        page.locator("[name=username]").fill(login["email"])
-        page.locator("[name=password]").fill(login["password"])
-        page.locator("button[type=submit], input[type=submit]").first.click()
+        signing_in.on_page(page, live.base_url, login, INBOX)
         expect(page).to_have_url(live.base_url + INBOX)
         expect(page.locator("[data-live-state]")).to_have_text("Live")
         return page

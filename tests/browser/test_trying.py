@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from config.bootstrap import BASE_DIR
+from tests import signing_in
 from tests.browser.conftest import PHONE
 from tests.chat.asking import Person
 from tests.servers.stack import Stack, running
@@ -33,10 +34,7 @@ def trying(live: Stack, open_page: Callable[..., Page]) -> Callable[..., Page]:
 
     def make(**options: Any) -> Page:
         login, page = live.demo["users"]["admin"], open_page(**options)
-        page.goto(f"{live.base_url}/admin/login/?next=/admin/agents/agent/")
-        page.locator("[name=username]").fill(login["email"])
-        page.locator("[name=password]").fill(login["password"])
-        page.locator("button[type=submit], input[type=submit]").first.click()
+        signing_in.on_page(page, live.base_url, login, "/admin/agents/agent/")
         [agent_id] = [row[0] for row in live.sql("SELECT id FROM agents_agent WHERE slug = 'devops' LIMIT 1")]
         page.goto(f"{live.base_url}/admin/agents/agent/{agent_id}/try_it/")
         expect(page.locator("[data-try]")).to_be_visible()

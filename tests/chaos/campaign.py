@@ -75,7 +75,8 @@ class Outcome:
     @property
     def clean(self) -> bool:
         """Whether every promise was kept, by as much as was to be done."""
-        whole = len(self.evidence.actions) >= self.size.actions and sum(self.happened.values()) >= self.size.faults
+        asked = len(self.evidence.actions) + self.evidence.cut_off
+        whole = asked >= self.size.actions and sum(self.happened.values()) >= self.size.faults
         return whole and not any(self.findings.values())
 
 
@@ -149,6 +150,8 @@ class Campaign:
         return self._people[-1]
 
     def _unknown(self) -> list[str]:
+        if self._processes.asleep:  # whoever wakes may still do what it was about to: nobody can be sure before
+            return []
         with suppress(psycopg.OperationalError):
             return [row[0] for row in self._processes.stack.sql(_UNKNOWN)]
         return []

@@ -1,7 +1,7 @@
 """What a campaign leaves behind: the tables, the log of effects, and what its clients were told. All plain values."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -124,6 +124,15 @@ class Evidence:
             if line.what == "effect":
                 found[line.key].append(line)
         return found
+
+    @cached_property
+    def cut_off(self) -> int:
+        """How many calls were never made, because whoever asked for them cancelled the run before it came to them."""
+        made = Counter(action.run_id for action in self.actions.values())
+        asked = {line["run"]: len(line["calls"]) for line in self.said("read", "ok")}
+        return sum(
+            asked.get(run.id, made[run.id]) - made[run.id] for run in self.runs.values() if run.state == "cancelled"
+        )
 
     def had(self, action: Action) -> int:
         """How many effects an action had."""

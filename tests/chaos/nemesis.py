@@ -11,6 +11,7 @@ from tests.chaos.processes import STOP_POINTS, WEB_POINTS, WORKER_POINTS, Proces
 
 DROPPING_SECONDS = 3.0
 RUNG = 10  # times that a doubled doorbell rings
+QUEUES = ("runs", "actions", "outbox")
 BELLS = ("bell:chat.execute_run", "bell:chat.execute_action")
 _RINGABLE = {
     "chat.execute_run": "SELECT id::text FROM chat_run ORDER BY id DESC LIMIT 12",
@@ -143,7 +144,7 @@ class Nemesis:
 
     def _drop(self) -> None:
         with self.processes.stack.valkey() as valkey:
-            valkey.delete("runs")
+            valkey.delete(*QUEUES)
             for bell in BELLS:
                 valkey.set(bell, "1", px=500)  # as if somebody had rung already: no bell is sent
 

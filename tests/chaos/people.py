@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tests import signing_in
 from tests.chaos import evidence
 from tests.chaos.history import AGAIN_SECONDS, Person
 from tests.chaos.workload import EDITED, Planned, Workload
@@ -232,10 +233,7 @@ class Caretaker:
     def _sign_in(self) -> None:
         person = self.person
         person.http.cookies.clear()
-        person.http.get(person.url("/admin/login/"))
-        login = person.login
-        data = {"username": login["email"], "password": login["password"], "csrfmiddlewaretoken": self._token()}
-        self._signed_in = person.http.post(person.url("/admin/login/"), data=data).status_code == 302
+        self._signed_in = signing_in.over_http(person.http, person.url(""), person.login)
 
     def _token(self) -> str:
         return self.person.http.cookies.get("csrftoken", "")

@@ -111,6 +111,11 @@ class Processes:
         return [name for name in names if name in self.stack.children and name not in self._thaw]
 
     @property
+    def asleep(self) -> bool:
+        """Whether a program is stopped, with something in its hands perhaps."""
+        return bool(self._thaw)
+
+    @property
     def laid(self) -> int:
         """How many faults lie in wait."""
         return len(self._armed)

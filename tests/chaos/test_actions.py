@@ -24,7 +24,7 @@ def test_a_short_round_of_faults_breaks_no_promise(outcome):
 
 def test_the_round_had_the_faults_and_the_actions_that_it_was_to_have(outcome):
     assert sum(outcome.happened.values()) >= outcome.size.faults
-    assert len(outcome.evidence.actions) == outcome.size.actions
+    assert len(outcome.evidence.actions) + outcome.evidence.cut_off == outcome.size.actions
     assert len(outcome.evidence.said("read", "ok")) == len(outcome.evidence.runs)
 
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 
 import httpx
+import pytest
 from standardwebhooks import Webhook
 
 from approvals import delivery
@@ -55,9 +56,10 @@ def open_rows(stack: Stack) -> int:
     return count
 
 
+@pytest.mark.long
 def test_workers_that_are_killed_lose_no_delivery(stack: Callable[..., Stack]):
     with receiving() as receiver:
-        one = stack(workers=2, scheduler=False, env={"WEBHOOK_PRIVATE_ADDRESSES": "127.0.0.0/8"})
+        one = stack(workers=2, env={"WEBHOOK_PRIVATE_ADDRESSES": "127.0.0.0/8"})
         secret = configure(one, receiver)
         made = fill(one, ROWS)
         for _ in range(2):
@@ -78,7 +80,7 @@ def test_workers_that_are_killed_lose_no_delivery(stack: Callable[..., Stack]):
 
 def test_a_receiver_that_comes_and_goes_gets_everything(stack: Callable[..., Stack]):
     with receiving(*[Reply(500), Reply(cut=True), Reply(429, {"Retry-After": "1"}), Reply(204)] * 20) as receiver:
-        one = stack(scheduler=False, env={"WEBHOOK_PRIVATE_ADDRESSES": "127.0.0.0/8"})
+        one = stack(env={"WEBHOOK_PRIVATE_ADDRESSES": "127.0.0.0/8"})
         configure(one, receiver)
         made = fill(one, 60)
         eventually(lambda: hurry(one) or open_rows(one) == 0, "all are delivered")

@@ -1,7 +1,7 @@
 """A worker's engine in the test's own process, and what readers of its runs are told."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from agents.events import TERMINAL, Event
@@ -12,13 +12,13 @@ from chat.models import Run
 
 
 @contextmanager
-def working(monkeypatch) -> Iterator[Engine]:
-    """A worker's engine in the test's own process, whose readers share its loop."""
+def working(monkeypatch, queues: Iterable[str] | None = None) -> Iterator[Engine]:
+    """A worker's engine in the test's own process, for these queues or all, whose readers share its loop."""
     for module in (eventlog, following):
         monkeypatch.setattr(module, "feed", Feed())
     monkeypatch.setattr(engine.eventlog, "feed", following.feed)
     monkeypatch.setattr(following, "_client", None)
-    one = Engine()
+    one = Engine(queues)
     one.start()
     one.ring()
     try:

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from accounts.models import Membership, Role
 from agents.models import Agent
 from agents.tools import registry
-from approvals.models import Approval, AuditEvent, Decision, Effect, Policy
+from approvals.models import Approval, AuditEvent, Decision, Effect, OutboxItem, Policy
 from approvals.services import approvals, policies
 from approvals.services.rights import NotAnApprover
 from chat.models import Action, ActionState, RunState
@@ -307,3 +307,8 @@ def test_a_preview_says_what_would_change(step):
     assert "web" in Approval.objects.get(run_id=run.pk).preview["sentence"]
     assert registry.get("service_restart").risk == "destructive"
     assert actions.asked(run.pk)[0].tool == "service_restart"
+
+
+def test_whose_call_it_was_and_the_channels_are_told_that_nobody_knows(unkeyed, member, workspace):
+    told = OutboxItem.objects.get(type="action.unknown")
+    assert (told.topic, told.target, told.payload["action_id"]) == ("email", member.user.email, str(unkeyed.pk))

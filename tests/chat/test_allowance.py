@@ -46,7 +46,7 @@ def stack(upstream: OpenAIServer) -> Iterator[Stack]:
         "TIER_TOKENS_SELF_HOSTED": str(10 * ANSWER + ANSWER // 2),
         "BUDGET_ANSWER_TOKENS": str(ANSWER),
     }
-    with running(env=env, workers=2, scheduler=False) as stack:
+    with running(env=env, workers=2) as stack:
         yield stack
 
 

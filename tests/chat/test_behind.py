@@ -6,7 +6,7 @@ from accounts.models import Actor, Membership, Role
 from agents.models import Agent, AgentKind, Skill
 from agents.providers.base import ToolCall
 from agents.services import authors, definitions, skills
-from approvals.admin import pending
+from approvals import waiting
 from approvals.models import Approval, AuditEvent, Decision
 from approvals.services import approvals, audit, rights
 from approvals.services.rights import IsRequester
@@ -64,9 +64,9 @@ def test_who_wrote_an_order_does_not_countersign_it_because_another_touched_the_
     for one in (first, second):
         refused(action, one)
         assert approvals.may_decide(asked, one) == "requester"
-        assert one.user.email not in rights.emails(asked)
-        assert not Approval.objects.filter(pending.to_decide(one.user, {one.workspace.pk: Role.ADMIN})).exists()
-    assert Approval.objects.filter(pending.to_decide(third.user, {third.workspace.pk: Role.ADMIN})).get() == asked
+        assert one.user not in rights.asked(asked)
+        assert not Approval.objects.filter(waiting.to_decide(one.user, {one.workspace.pk: Role.ADMIN})).exists()
+    assert Approval.objects.filter(waiting.to_decide(third.user, {third.workspace.pk: Role.ADMIN})).get() == asked
     told = AuditEvent.objects.select_related("payload").get(type="approval.requested", target_id=asked.pk)
     assert str(first.user.pk) in told.payload.data
     assert approve(action, third).status == "approved"
@@ -124,7 +124,7 @@ def test_a_second_account_of_an_author_is_the_author(people, workspace):
     definitions.change(guard := guard_of(first), by=people("second"), tone="Calm")
     action = proposed(background.wake(guard, who=audit.SYSTEM))
     refused(action, other)
-    rows = Approval.objects.filter(pending.to_decide(other.user, {workspace.pk: Role.ADMIN}))
+    rows = Approval.objects.filter(waiting.to_decide(other.user, {workspace.pk: Role.ADMIN}))
     assert not rows.exists()
 
 

@@ -1,11 +1,14 @@
 """Tools of the client's own: what may come with a message, what becomes of their calls, what a client may bring."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.db.models.functions import Now
 
+from accounts.permissions import ScopeMissing
+from accounts.services import keys
 from agents import brain
 from agents.models import Agent, Provider
 from agents.providers.base import ToolCall
@@ -16,6 +19,8 @@ from approvals.services import policies
 from chat.models import Action, ActionState, Conversation, Run, RunState
 from chat.services import actions, client_tools, conversations, heard, leases, proposing, runs
 from chat.services.client_tools import Result
+from chat.services.conversations import NotYours
+from core import ids
 from tests.cast import person
 from tests.chat.acting import RESTART, STATUS, approve, states, take
 from tests.chat.attempting import attempt
@@ -199,6 +204,25 @@ def test_nobody_else_brings_a_result(called, client_of, manager, stranger, works
     for other in (manager, stranger, person(workspace, "colleague")):
         assert post(client_of(other), run, {"call_id": "call_1_1", "output": "x"}).status_code == 404
     assert states(run) == ["awaited"]
+
+
+def test_the_run_that_waits_for_a_result_is_found_in_the_session_that_is_named(called, member, manager):
+    run = called(LOCATE)
+    for session_id in (None, run.conversation_id):
+        assert client_tools.awaiting(["call_1_1"], by=member, session_id=session_id) == run
+    assert client_tools.awaiting(["call_1_1"], by=member, session_id=ids.new()) is None
+    assert client_tools.awaiting(["call_1_1"], by=manager) is None
+
+
+def test_a_key_that_may_not_speak_there_brings_no_result(called, member, manager):
+    run = called(LOCATE)
+    key, _ = keys.create(workspace=member.workspace, user=manager.user, name="Server")
+    Conversation.objects.update(key_line=key.line)
+    narrow, _ = keys.create(workspace=member.workspace, user=member.user, name="Narrow", scopes=["chat", "with:solo"])
+    for by, refusal in ((replace(manager, key=key), NotYours), (replace(member, key=narrow), ScopeMissing)):
+        with pytest.raises(refusal):
+            bring(run, by)
+    assert bring(run, member).state == RunState.QUEUED
 
 
 def test_a_run_that_has_ended_takes_no_result(called, api, member):

@@ -15,7 +15,7 @@ from agents.providers.base import ToolCall
 from agents.services import reporting
 from agents.tools import registry
 from agents.tools.registry import Context, ToolFailed
-from approvals.models import Approval, AuditEvent, Grant
+from approvals.models import Approval, AuditEvent, Grant, NotificationPreference, OutboxItem
 from approvals.services import audit
 from chat.models import Action, ActionState, Conversation, Message
 from chat.services import background, execution, leases, proactive, proposing
@@ -265,3 +265,15 @@ def test_a_report_to_a_group_is_for_each_of_its_people_alone(guard, ops, owner, 
     background.wake(guard, who=audit.SYSTEM)
     answer_all("All is well.")
     assert [unread(client_of(one))["unread"] for one in (member, manager, owner)] == [1, 1, 0]
+
+
+def test_who_wants_to_is_told_that_an_agent_wrote_without_what_it_wrote(guard, member):
+    called(guard, message="The disk is full.")
+    execute()
+    assert not OutboxItem.objects.exists(), "unless they say so"
+    wish = {"agent.message": {"by": "email", "when": "at_once"}}
+    NotificationPreference.objects.create(membership=member.membership, events=wish)
+    proactive.write(guard, [member.user], text="The disk is full.", key=ids.new())
+    told = OutboxItem.objects.get()
+    assert (told.target, told.type, told.payload["name"]) == (member.user.email, "agent.wrote", "Guard")
+    assert "disk" not in str(told.payload)

@@ -13,7 +13,7 @@ from chat.services import conversations, execution, leases, runs
 from chat.services.execution import Outcome
 from tests.crowd import crowd
 
-TRIALS = 25
+TRIALS = 12
 RESTART = ("service_restart", {"service": "web"})
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -29,7 +29,7 @@ from agents.models import (
 )
 from agents.providers.base import ProviderSpec
 from approvals import kinds
-from approvals.models import Approval
+from approvals.models import Approval, NotificationChannel
 from chat.models import Action, ActionState, Attachment, Conversation, Message, Run, RunState
 from chat.services import attachments, conversations, runs
 from companions.models import Companion
@@ -68,6 +68,7 @@ class Someone:
     skill_id: UUID = field(init=False)
     attachment_id: UUID = field(init=False)
     memory_id: UUID = field(init=False)
+    channel_id: UUID = field(init=False)
 
     def __post_init__(self) -> None:
         self.api = Api(self.key)
@@ -75,6 +76,7 @@ class Someone:
         self.team_id = AgentTeam.objects.get(workspace=self.actor.workspace).pk
         self.tool_id = Tool.objects.get(workspace=self.actor.workspace).pk
         self.skill_id = Skill.objects.get(workspace=self.actor.workspace).pk
+        self.channel_id = NotificationChannel.objects.get(workspace=self.actor.workspace).pk
         self.attachment_id = Attachment.objects.get(conversation=self.session).pk
         self.memory_id = Entry.objects.get(owner__user=self.actor.user, kind=Kind.NOTE).pk
 
@@ -100,6 +102,7 @@ PATHS: dict[str, Callable[[Someone], object]] = {
     "secret_name": lambda one: f"SHOP_OF_{one.actor.workspace.slug.upper()}",
     "skill_id": lambda one: one.skill_id,
     "memory_id": lambda one: one.memory_id,
+    "channel_id": lambda one: one.channel_id,
 }
 
 
@@ -177,6 +180,7 @@ def _world(at: desk.Desk) -> World:
         name = f"SHOP_OF_{one.slug.upper()}"
         ToolSecret.objects.create(workspace=one, name=name, value="key-of-the-shop", hosts=["shop.example"])
         Skill.objects.create(workspace=one, slug="skill", name="A skill")
+        NotificationChannel.objects.create(workspace=one, name="On call", kind="slack", url="https://a.example/x")
         server = McpServer.objects.create(workspace=one, name="docs", url="https://mcp.example/mcp")
         McpTool.objects.create(workspace=one, server=server, name="docs__search", remote_name="search", **OFFERED)
         Tool.objects.create(
@@ -222,6 +226,8 @@ def _world(at: desk.Desk) -> World:
             "name": "made",
             "POST /v1/ai/tool-secrets name": "SHOP_OF_HOME",
             "hosts": ["shop.example"],
+            "POST /v1/ai/notifications/channels kind": "slack",
+            "PUT /v1/ai/notifications/preferences events": [],
             "description": "A tool.",
             "definition": OFFERED["offered_hash"],
             "risk": "read",
@@ -280,7 +286,7 @@ def live(upstream: OpenAIServer) -> Iterator[Stack]:
         "PROVIDER_BETWEEN_TOKENS_SECONDS": "1",
         "EXTRACTION": "0",  # it writes in its own time
     }
-    with running(env=env, scheduler=False) as stack:
+    with running(env=env) as stack:
         httpx.get(f"{stack.base_url}/v1/ai/info", headers=stack.headers)  # the log is told of a key's first use
         yield stack
 

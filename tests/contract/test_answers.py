@@ -18,6 +18,7 @@ STREAM_HEADERS = {
 DONE = {"message_id", "session_id", "run_id", "status", "response"}
 
 
+@pytest.mark.proves("POST /v1/ai/chat", client="httpx")
 def test_a_message_is_answered_with_one_json_body(http):
     answer = http.post(CHAT, json=body("t5-i0"))
     assert answer.status_code == 200
@@ -32,6 +33,7 @@ def test_a_message_is_answered_with_one_json_body(http):
     assert told["usage"]["output_tokens"] == 5
 
 
+@pytest.mark.proves("GET /v1/ai/sessions/{session_id}", "GET /v1/ai/runs/{run_id}", client="httpx")
 def test_what_was_said_stands_in_the_session_and_in_the_run(http):
     told = http.post(CHAT, json=body("t3-i0", metadata={"from": "a test"})).json()
     session = http.get(f"/v1/ai/sessions/{told['session_id']}").json()
@@ -57,6 +59,7 @@ def test_a_session_goes_on_with_what_was_said_before(http, upstream: OpenAIServe
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.proves("POST /v1/ai/companion/{type}/chat", client="httpx")
 def test_a_companion_named_by_the_path_answers(http, slash):
     answer = http.post(f"/v1/ai/companion/smart-home/chat{slash}", json={"message": "Hello", "model": "t2-i0"})
     check_answer("POST /v1/ai/companion/{type}/chat", 200, answer.json())
@@ -70,6 +73,7 @@ def test_a_message_that_names_nothing_is_answered_by_the_defaults(http):
     assert (told["provider"], told["model"]) == ("openai", "t50-i20"), "the first model of the first provider"
 
 
+@pytest.mark.proves("PUT /v1/ai/preferences/model", client="httpx")
 def test_a_preferred_model_answers_where_the_message_names_none(http):
     http.put("/v1/ai/preferences/model", json={"model": "t5-i0"})
     try:
@@ -144,6 +148,7 @@ def test_text_cannot_forge_an_event(http, upstream: OpenAIServer):
 
 
 @pytest.mark.parametrize("how", ["Last-Event-ID", "after"])
+@pytest.mark.proves("GET /v1/ai/runs/{run_id}/events", client="httpx")
 def test_a_reader_who_comes_back_misses_and_repeats_nothing(http, key, live, how):
     reader = ask(live.base_url, key, body("t60-i10"), until=100)
     assert reader.last_id is not None
@@ -171,6 +176,7 @@ def test_a_run_that_ended_is_told_again_from_the_beginning(http, key, live):
     assert (last.text, last.seen[-1]) == ("", "done"), "a stream always ends with a terminal event"
 
 
+@pytest.mark.proves("GET /v1/ai/sessions/{session_id}/stream", client="httpx")
 def test_a_sessions_stream_follows_its_active_run(http, key, live):
     reader = ask(live.base_url, key, body("t60-i10"), until=12)
     with http.stream("GET", f"/v1/ai/sessions/{reader.session_id}/stream") as response:
@@ -182,6 +188,7 @@ def test_a_sessions_stream_follows_its_active_run(http, key, live):
     assert (after.status_code, after.content) == (204, b"")
 
 
+@pytest.mark.proves("POST /v1/ai/runs/{run_id}/cancel", client="httpx")
 def test_a_cancelled_run_keeps_what_was_said(http, key, live):
     reader = ask(live.base_url, key, body("t1000-i20"), until=40)
     asked = http.post(f"/v1/ai/runs/{reader.run_id}/cancel")

@@ -14,7 +14,7 @@ from core import ids
 from tests.contract.operations import check_problem, without_ids
 from tests.contract.wire import counts
 from tests.servers.sse import Reader, ask
-from tests.servers.stack import Stack
+from tests.servers.stack import WAIT, Stack
 
 UNAUTHORIZED, NOT_FOUND = 4401, 4404
 STREAMS = ["/v1/ai/runs/{run}/events", "/v1/ai/sessions/{session}/stream"]
@@ -101,11 +101,17 @@ async def close_code(opening: connect) -> int:
 
 
 async def answer_to(opened: ClientConnection, name: str) -> dict[str, Any]:
-    """The data of the next frame of this name."""
-    while True:
-        frame = json.loads(await opened.recv())
-        if frame["event"] == name:
-            return frame["data"]
+    """The data of the next frame of this name; fails where none comes, with the last frames that did."""
+    came: list[str] = []
+    try:
+        async with asyncio.timeout(WAIT):
+            while True:
+                came.append(str(await opened.recv()))
+                frame = json.loads(came[-1])
+                if frame["event"] == name:
+                    return frame["data"]
+    except TimeoutError:
+        raise AssertionError(f"no frame {name} in {WAIT:g} s, but {len(came)} others, the last {came[-3:]}") from None
 
 
 @pytest.mark.parametrize("who", ["stranger", "member2", "admin", "auditor"])
@@ -125,6 +131,8 @@ async def test_a_key_in_a_sockets_url_opens_nothing(live, tokens, mine):
     assert await close_code(socket(live, f"{mine.session_id}?token={tokens['mine']}")) == UNAUTHORIZED
 
 
+@pytest.mark.proves("WebSocket /ws/ai/sessions/{session_id}", client="websockets")
+@pytest.mark.proves("POST /v1/auth/ticket", client="httpx")
 async def test_a_ticket_opens_one_socket_of_its_own_person_once(live, http, tokens, mine):
     def ticket(who: str) -> str:
         return f"ticket.{http.post('/v1/auth/ticket', headers=bearer(tokens[who])).json()['ticket']}"

@@ -56,7 +56,15 @@ def test_no_header_makes_one_verb_another(world: World, operation):
 ONCE = {f"POST /v1/ai/memory/{{memory_id}}/{verb}" for verb in ("accept", "undo")}
 
 
-@every_operation
+@pytest.mark.parametrize(
+    "operation",
+    [
+        # Those with a body are sent one that is refused.
+        pytest.param(one, marks=[] if one.body else [pytest.mark.proves(client="Django's test client")])
+        for one in OPERATIONS
+    ],
+    ids=str,
+)
 def test_a_path_works_with_and_without_a_slash_and_never_redirects(world: World, operation):
     path, body = world.admin.url(operation), {"unknown": 1}
     for which in (path, f"{path}/"):
@@ -70,7 +78,7 @@ def test_a_path_works_with_and_without_a_slash_and_never_redirects(world: World,
 
 
 PATH_TRICKS = [
-    "/", "/v1", "/v1/", "/v1/ai", "/v1/ai/", "/v1//ai/info", "//v1/ai/info", "/v1/ai/../ai/info", "/api", "/api/x",
+    "/v1", "/v1/", "/v1/ai", "/v1/ai/", "/v1//ai/info", "//v1/ai/info", "/v1/ai/../ai/info", "/api", "/api/x",
     "/v1/ai/%2e%2e/ai/info", "/v1/ai/./info", "/v1/ai/info;jsessionid=1", "/v1/ai/info.", "/v1/ai/info.json",
     "/V1/AI/INFO", "/v1/ai/info%00", "/v1/ai/info%0a", "/v1/ai/info%20", "/v1/ai/%ff", "/v1/ai/info\\", "/v2/ai/info",
     "/v1/ai/runs/not-a-uuid", "/v1/ai/sessions/1", "/v1/ai/sessions/{id}x", "/v1/ai/sessions/%7Bid%7D", "/.env",

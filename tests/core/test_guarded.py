@@ -170,6 +170,16 @@ async def test_a_name_that_leads_elsewhere_once_it_was_checked_is_refused(names:
     assert not receiver.received
 
 
+@pytest.mark.parametrize(
+    ("addresses", "port", "needed"),
+    [(["127.0.0.1"], 80, True), (["127.0.0.1"], 8000, True), ([PUBLIC], 80, False), ([PUBLIC, "127.0.0.1"], 80, False)],
+)
+def test_whether_a_permission_is_needed_is_told_by_the_one_look_up(addresses, port, needed, names: NameServer):
+    names.leads("models.example", addresses, ["10.0.0.1"])
+    assert guarded.check(f"http://models.example:{port}/", private=LOOPBACK) is needed
+    assert names.asked == ["models.example"]
+
+
 async def test_the_addresses_that_were_vetted_are_those_connected_to(names: NameServer, receiver: Receiver):
     names.leads("receiver.example", ["127.0.0.1"], [PUBLIC])
     answer = await post(receiver.url("receiver.example"), private=LOOPBACK)

@@ -100,3 +100,11 @@ def test_the_line_of_a_request_carries_its_id_and_the_lines_after_it_do_not(api)
     lines = {line["logger"]: line for line in formatted}
     assert lines["access"]["request_id"] == "the-id"
     assert "request_id" not in lines["elsewhere"]
+
+
+@pytest.mark.parametrize("path", ["/v1/echo", "/v1/nothing"])
+@pytest.mark.parametrize("charset", ["hex", "idna", "rot13", "undefined", "utf-7", "unicode_escape"])
+@pytest.mark.parametrize("form", ["multipart/form-data; boundary=zz", "application/x-www-form-urlencoded"])
+def test_a_form_that_is_not_utf_8_is_refused(api, path, charset, form):
+    answer = api.generic("POST", path, b"name=+2AA-", content_type=f"{form}; charset={charset}")
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")

@@ -19,6 +19,7 @@ STATUSES = {
     "interface": (503, "database_unavailable"),
     "data": (400, "invalid"),
     "integrity": (409, "changed_meanwhile"),
+    "gone": (409, "changed_meanwhile"),
     "fault": (500, "internal_error"),
 }
 

@@ -59,6 +59,7 @@ FAILURES = {
     "interface": db.InterfaceError("secret text"),
     "data": db.DataError("secret text"),
     "integrity": db.IntegrityError("secret text"),
+    "gone": exceptions.ObjectDoesNotExist("secret text"),
     "fault": ZeroDivisionError("secret text"),
 }
 

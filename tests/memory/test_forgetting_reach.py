@@ -54,8 +54,9 @@ def evidence(talk: Conversation, tool: str, arguments: dict[str, Any], **more: A
 
 def test_the_title_and_the_context_of_a_forgotten_message_go_with_it(member, talk):
     one = talk((f"{SECRET} is my home", "Noted."), title=f"{SECRET} is my home")
-    named = talk((f"{SECRET} is my harbour", f"Do you still love {SECRET}?"), ("Yes, I do.", "Good."), title="My talk")
-    Message.objects.filter(role="user").update(metadata={"place": SECRET})
+    asking = ("Ask me something.", f"Do you still love {SECRET}?")
+    named = talk((f"{SECRET} is my harbour", "Noted."), asking, ("Yes, I do.", "Good."), title="My talk")
+    Message.objects.filter(role="user", content__contains=SECRET).update(metadata={"place": SECRET})
     answer = Entry.objects.get(text="Yes, I do.")
     assert SECRET in answer.context
     for entry in Entry.objects.filter(text__contains=SECRET):
@@ -115,6 +116,28 @@ def test_a_forgotten_message_goes_from_what_was_looked_up(member, talk):
     forgetting.forget(entry, by=By.person(member))
     action.refresh_from_db()
     assert (action.result, left()) == ("Another was told.", [])
+
+
+def test_what_answers_repeat_of_a_forgotten_message_goes_and_what_the_person_said_elsewhere_stays(member, talk):
+    one = talk((f"My bicycle was stolen in {SECRET}.", f"A bicycle, in {SECRET}? I am sorry."))
+    forgotten = Entry.objects.get(speaker="person")
+    other = talk(("Where is my bicycle? Tell me.", f"In {SECRET} it was stolen. Shall we look for it?"))
+    run_of(other, other.messages.earliest("created_at"), memories={str(forgotten.pk): 1.0})
+    alone = talk(("A stolen bicycle is no fun.", "A bicycle never is."))
+    response = {"id": "1", "response": f"I know: my bicycle was stolen in {SECRET}. Bye."}
+    replayed = replay(member, response)
+    forgetting.forget(forgotten, by=By.person(member))
+    replayed.refresh_from_db()
+    assert left() == []
+    talks = [each.messages.order_by("created_at") for each in (one, other, alone)]
+    told = [list(messages.values_list("content", flat=True)) for messages in talks]
+    assert told == [
+        ["(forgotten)", "I am sorry."],
+        ["Where is my bicycle? Tell me.", "Shall we look for it?"],
+        ["A stolen bicycle is no fun.", "A bicycle never is."],
+    ]
+    assert replayed.response["response"] == "Bye."
+    assert set(Entry.objects.filter(speaker="companion").values_list("text", flat=True)) == {each[1] for each in told}
 
 
 def test_what_was_asked_of_other_agents_goes_too(member, smart_home, talk):
@@ -240,6 +263,37 @@ def test_reading_goes_on_after_messages_were_forgotten(member, smart_home, talk,
     Reading.objects.update(due_at="2020-01-01T00:00:00Z")
     (part,) = readings.claim()
     assert [said.text for said in part.messages] == ["I live in Rome."]
+
+
+def test_a_reading_that_ends_after_a_forget_does_not_pass_over_what_comes_next(member, smart_home, talk):
+    one = talk(("Hello", "Hi"), ("Hello", "Hi"))
+    readings.note([one.pk])
+    Reading.objects.update(due_at="2020-01-01T00:00:00Z")
+    (part,) = readings.claim()
+    forgetting.forget_all(member, everything=True)
+    readings.done(part, part.seq)
+    whose = Whose(member.workspace.pk, member.user.pk, smart_home.pk)
+    keeping.keep([(whose, Told(one.pk, message_in(one, "I live in Rome.").pk, "person", "I live in Rome."))])
+    Reading.objects.update(due_at="2020-01-01T00:00:00Z")
+    (part,) = readings.claim()
+    assert [said.text for said in part.messages] == ["I live in Rome."]
+
+
+def test_what_is_said_during_a_reading_is_read_after_it(member, smart_home, talk):
+    one = talk(("Hello", "Hi"))
+    readings.note([one.pk])
+    Reading.objects.update(due_at="2020-01-01T00:00:00Z")
+    (part,) = readings.claim()
+    whose = Whose(member.workspace.pk, member.user.pk, smart_home.pk)
+    keeping.keep([(whose, Told(one.pk, message_in(one, "I live in Rome.").pk, "person", "I live in Rome."))])
+    readings.done(part, part.seq)
+    (reading,) = Reading.objects.all()
+    assert (reading.seq, reading.due_at is None) == (part.seq, False)
+    Reading.objects.update(due_at="2020-01-01T00:00:00Z")
+    (part,) = readings.claim()
+    assert [said.text for said in part.messages] == ["I live in Rome."]
+    readings.done(part, part.seq)
+    assert Reading.objects.get().due_at is None
 
 
 @pytest.mark.parametrize("forget", [True, False])

@@ -190,6 +190,22 @@ def test_a_file_is_imported_in_parts_with_progress_and_once(member, smart_home, 
     assert not AuditEvent.objects.filter(type="memory.imported").exclude(actor_kind="system").exists()
 
 
+def test_progress_is_told_at_once_also_to_where_output_is_gathered(member, tmp_path, monkeypatch):
+    monkeypatch.setattr(portability, "MOST_AT_ONCE", 1)
+    file = tmp_path / "memories.jsonl"
+    file.write_text("".join(json.dumps({"layer": "history", "content": f"Note {n}"}) + "\n" for n in range(2)))
+    load, told, arrived = portability.load, io.BytesIO(), []
+    output = io.TextIOWrapper(told)
+
+    def loaded(*args: Any, **kwargs: Any) -> Any:
+        arrived.append(told.getvalue())
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(portability, "load", loaded)
+    call_command("memory", "import", str(file), *of(member), stdout=output)
+    assert arrived == [b"", b"1/2: 1 added, 0 there already, 0 refused\n"]
+
+
 def test_a_part_that_was_stored_stays_and_the_import_is_begun_again(member, tmp_path, monkeypatch):
     monkeypatch.setattr(portability, "MOST_AT_ONCE", 10)
     file = tmp_path / "memories.jsonl"

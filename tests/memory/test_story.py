@@ -51,9 +51,9 @@ def test_what_is_told_is_known_corrected_and_forgotten_for_good(live, client):
     first = ask(
         client, f"Hello! I live in {PLACE}. I like black coffee. Yesterday my bicycle was stolen at the market."
     )
-    learned = eventually(lambda: set(memories(client, layer="identity")), "what was said is learned")
-    assert learned == {f"Lives in {PLACE}."}
-    assert "Likes black coffee." in memories(client, layer="preferences")
+    learned = {f"Lives in {PLACE}.", "Likes black coffee."}
+    eventually(lambda: learned <= set(memories(client)), "what was said is learned")
+    assert set(memories(client, layer="identity")) == {f"Lives in {PLACE}."}
 
     known = ask(client, "What happened to my bicycle, and where do I live?")
     assert f"home: Lives in {PLACE}." in known["response"]

@@ -5,18 +5,25 @@ from uuid import uuid4
 
 import pytest
 
-from chat.models import Conversation, Message, Run
-from chat.services import remembering
+from chat.models import Conversation, Message, Run, RunState
+from chat.services import leases, remembering
 from memory.models import Entry
 from memory.services import entries, forgetting, keeping, owners, telling
 from memory.services.entries import By
 from memory.services.keeping import Told, Whose
+from memory.services.telling import Telling
 
 
 @pytest.fixture
 def block(member, smart_home):
     """What is told with a message."""
-    return lambda message: telling.block(member.workspace.pk, member.user.pk, smart_home, message).text
+    whose = Telling(
+        member.workspace.pk,
+        member.user.pk,
+        smart_home.pk,
+        telling.budget(smart_home.memory_layers, smart_home.memory_budget),
+    )
+    return lambda message: telling.block(whose, message).text
 
 
 @pytest.fixture
@@ -27,9 +34,21 @@ def run(member, smart_home):
         workspace=member.workspace, conversation=talk, role="user", content="Where do I live?", parts=[]
     )
     return Run.objects.create(
-        workspace=member.workspace, conversation=talk, message=message, agent=smart_home.agent, state="running",
-        attempt=1, companion_type="smart-home", provider="p", model="m",
+        workspace=member.workspace, conversation=talk, message=message, agent=smart_home.agent,
+        state=RunState.QUEUED, active=True, companion_type="smart-home", provider="p", model="m",
     )  # fmt: skip
+
+
+@pytest.fixture
+def claimed(run):
+    """Takes the run, as its next attempt does."""
+
+    def claim():
+        Run.objects.update(state=RunState.QUEUED, active=True)
+        (found,) = leases.claim("test", limit=1)
+        return found
+
+    return claim
 
 
 def test_many_pinned_preferences_push_nobodys_name_out(mine, note, block):
@@ -54,16 +73,18 @@ def test_of_a_long_message_what_fits_is_told_from_its_beginning_on(member, smart
 
 
 @pytest.mark.parametrize("companion", ["its", "all"])
-def test_an_answer_that_goes_on_is_told_nothing_once_memory_is_paused(member, smart_home, note, run, companion):
+def test_an_answer_that_goes_on_is_told_nothing_once_memory_is_paused(
+    member, smart_home, note, run, claimed, companion
+):
     entry = note("Lives in Zanzibar.", slot="home")
     Run.objects.update(memories=[str(entry.pk)])
-    assert "Zanzibar" in remembering.block(run.pk, 1)[0].text
+    assert "Zanzibar" in remembering.block(claimed())[0].text
     owners.pause(owners.of(member, smart_home if companion == "its" else None), True, by=member)
-    assert remembering.block(run.pk, 1)[0].text == ""
+    assert remembering.block(claimed())[0].text == ""
 
 
 @pytest.mark.parametrize("what", ["forgotten", "changed"])
-def test_what_is_forgotten_or_changed_while_it_is_recalled_is_not_told(member, note, run, monkeypatch, what):
+def test_what_is_forgotten_or_changed_while_it_is_recalled_is_not_told(member, note, run, claimed, monkeypatch, what):
     entry, other = note("Lives in Zanzibar.", slot="home"), note("Is called Ada.", slot="name")
     real = telling.block
 
@@ -76,7 +97,7 @@ def test_what_is_forgotten_or_changed_while_it_is_recalled_is_not_told(member, n
         return found
 
     monkeypatch.setattr(telling, "block", slow)
-    found, anew = remembering.block(run.pk, 1)
+    found, anew = remembering.block(claimed())
     run.refresh_from_db()
     assert anew
     assert "Zanzibar" not in found.text

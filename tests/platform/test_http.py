@@ -137,6 +137,6 @@ def test_the_shipped_web_process_is_bounded_and_believes_no_proxy_that_is_not_na
     monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
     plain = command()
     assert "--http config.http:Protocol" in plain
-    assert "--limit-concurrency" in plain
+    assert "--limit-concurrency" not in plain, "it would refuse probes"
     assert "--no-proxy-headers" in plain
     assert "--proxy-headers --forwarded-allow-ips 10.0.0.1" in command(FORWARDED_ALLOW_IPS="10.0.0.1")

@@ -1,6 +1,7 @@
 """The page on settings, beside the code that reads them."""
 
 import re
+import runpy
 from ipaddress import ip_network
 
 import pytest
@@ -10,7 +11,8 @@ from config import bootstrap, env
 from core.publicnet import Endpoint
 
 READER = re.compile(
-    r"env\.(?:text|flag|integer|seconds|listing|endpoints|places|programs|choice|weights)\(\s*\"([A-Z_]+)\""
+    r"env\.(?:text|flag|integer|seconds|listing|endpoints|places|programs|choice|weights|pairs|token|address)"
+    r"\(\s*\"([A-Z_]+)\""
 )
 
 
@@ -21,7 +23,7 @@ def documented() -> set[str]:
 
 
 def test_the_page_has_every_variable_that_is_read_and_no_other(documented):
-    read = {"DATA_DIR"}
+    read = {"DATA_DIR", "COUNTERSIGN_URL", "COUNTERSIGN_KEY"}  # the last two by who types `manage.py chat`, anywhere
     for path in bootstrap.BASE_DIR.glob("config/*.py"):
         read.update(READER.findall(path.read_text()))
 
@@ -44,6 +46,33 @@ def test_a_place_that_is_none_names_its_variable(text, monkeypatch):
     monkeypatch.setenv("PLACES", text)
     with pytest.raises(ImproperlyConfigured, match="PLACES must name"):
         env.places("PLACES")
+
+
+def test_pairs_are_names_and_what_each_means(monkeypatch):
+    monkeypatch.setenv("PAIRS", "leads=manager, staff of Acme = member ,")
+    assert env.pairs("PAIRS") == {"leads": "manager", "staff of Acme": "member"}
+    assert env.pairs("NONE") == {}
+    for text in ("leads", "leads=", "=manager"):
+        monkeypatch.setenv("PAIRS", text)
+        with pytest.raises(ImproperlyConfigured, match="PAIRS must be pairs"):
+            env.pairs("PAIRS")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"OIDC_ONLY": "1"}, "OIDC_ONLY needs OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "https://a.example"}, "OIDC_ISSUER needs OIDC_CLIENT_ID"),
+        ({"OIDC_CREATE_PEOPLE": "1", "OIDC_WORKSPACE": "home"}, "OIDC_CREATE_PEOPLE needs OIDC_DOMAINS"),
+        ({"OIDC_ROLES": "a=admin"}, "OIDC_ROLES needs OIDC_WORKSPACE"),
+        ({"OIDC_ROLES": "a=boss", "OIDC_WORKSPACE": "home"}, "OIDC_ROLES has boss"),
+    ],
+)
+def test_settings_of_the_identity_provider_that_do_not_go_together_are_refused(settings, told, monkeypatch):
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match=told):
+        runpy.run_path(str(bootstrap.BASE_DIR / "config" / "signin.py"))
 
 
 def test_programs_are_named_with_a_command_each(monkeypatch):

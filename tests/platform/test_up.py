@@ -146,7 +146,14 @@ def healthy(one: Up) -> bool:
         return False
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "by",
+    [
+        signal.SIGTERM,
+        *(pytest.param(one, marks=pytest.mark.long) for one in (signal.SIGINT, signal.SIGHUP)),
+        signal.SIGKILL,
+    ],
+)
 def test_no_process_outlives_the_supervisor(up, by):
     one = up(prepared_folder()).ready()
     processes = all_of(one.process)

@@ -21,6 +21,7 @@ FOREIGN = (
     "OLLAMA_API_KEY", "OLLAMA_CONTEXT_LENGTH",
     "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL", "ANTHROPIC_THINKING_TOKENS",
     "GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_BASE_URL", "GOOGLE_MODEL",
+    "METRICS_TOKEN", "OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN", "WEB_DRAIN_SECONDS",
     "DATABASE_ROLE", "DATABASE_AS_OWNER", "AUDIT_SIGNING_KEY", "AUDIT_HEADS_FILE", "AUDIT_HEADS_URL",
 )  # fmt: skip
 
@@ -28,6 +29,8 @@ if settings.configured:
     raise pytest.UsageError("Django is set up before the servers of the tests: unset DJANGO_SETTINGS_MODULE")
 
 FOLDER = Path(tempfile.mkdtemp(prefix="cs-test-"))
+TOGETHER = Path(os.environ.setdefault("TESTS_TOGETHER", str(FOLDER)))
+"""The folder of the process that hands tests out, where they share what is made once; else one's own."""
 _running = contextlib.ExitStack()
 _running.enter_context(embedded_home.exclusive(FOLDER / "lock", "tests"))
 HOME = embedded_home.find(FOLDER / "data")
@@ -52,8 +55,9 @@ del os.environ["DJANGO_SETTINGS_MODULE"]  # the processes that tests start choos
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the servers, save where this process only hands tests out to others that have their own."""
-    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
+    """Start the servers, save where no test runs here: where they are collected, or handed out to other processes."""
+    option = session.config.option
+    if option.collectonly or (getattr(option, "numprocesses", None) and not hasattr(session.config, "workerinput")):
         return
     log = _running.enter_context((FOLDER / "servers.log").open("ab"))
     servers = [embedded.postgres(HOME, durable=False), embedded.valkey(HOME)]

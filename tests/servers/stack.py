@@ -4,6 +4,7 @@ A stack has a database and a Valkey of its own, copied from one prepared once a 
 """
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -183,9 +184,9 @@ class Stack:
 
 @contextlib.contextmanager
 def running(
-    *, webs: int = 1, workers: int = 1, scheduler: bool = True, env: dict[str, str] | None = None
+    *, webs: int = 1, workers: int = 1, scheduler: bool = False, env: dict[str, str] | None = None
 ) -> Iterator[Stack]:
-    """A stack that works, for as long as the block lasts."""
+    """A stack that works, for as long as the block lasts; without a scheduler, for nothing of a test waits a minute."""
     stack = Stack(webs, workers, scheduler, env or {})
     try:
         for name in (*stack.servers, *stack.programs):
@@ -205,8 +206,16 @@ def stack() -> Iterator[Callable[..., Stack]]:
 
 @functools.cache
 def _golden() -> Path:
-    """A data directory with schema and demo data, whose servers are stopped."""
-    folder = session.FOLDER / "golden"
+    """A data directory with schema and demo data, whose servers are stopped; made by whoever needs it first."""
+    folder = session.TOGETHER / "golden"
+    with (session.TOGETHER / "golden.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "demo.json").exists():
+            _prepare(folder)
+    return folder
+
+
+def _prepare(folder: Path) -> None:
     home = embedded_home.find(folder)
     servers = [embedded.postgres(home, durable=False), embedded.valkey(home)]
     with bootstrap.log_file(folder, "prepare").open("ab") as log, embedded.running(servers, log):
@@ -214,7 +223,6 @@ def _golden() -> Path:
         env, cwd = _environment(folder), bootstrap.BASE_DIR
         done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
-    return folder
 
 
 def prepared_folder() -> Path:
@@ -237,7 +245,7 @@ def _environment(folder: Path) -> dict[str, str]:
 def _healthy(port: int) -> bool:
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/v1/ai/health")
+        connection.request("GET", "/v1/ai/health", headers={"X-Forwarded-Proto": "https"})  # for those behind TLS
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False

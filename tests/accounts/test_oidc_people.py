@@ -1,0 +1,200 @@
+"""People of an identity provider: which account is theirs, what becomes of their role, what is stored in one piece."""
+
+from importlib import import_module
+from typing import Any
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.socialaccount.models import SocialAccount
+from django.apps import apps
+from django.test import Client
+
+from accounts import receivers
+from accounts.models import Invitation, Membership, Role, User
+from accounts.services import invitations, people, provisioning
+from accounts.services.sessions import AT_PROVIDER
+from approvals.models import AuditEvent
+from tests import signing_in
+from tests.accounts.test_oidc import NO_ACCOUNT, claims, go, provider, signed_in  # noqa: F401  a fixture among them
+from tests.accounts.test_second_factor import code_of
+from tests.cast import PASSWORD, person
+from tests.servers import oidc
+
+GUEST = "guest@acme.example"
+
+
+@pytest.fixture
+def groups(settings):
+    """Roles follow groups."""
+    settings.OIDC_WORKSPACE, settings.OIDC_ROLES = "home", {"leads": "manager", "staff": "member"}
+
+
+@pytest.fixture
+def domain(settings):
+    """Whoever is of the domain gets an account."""
+    settings.OIDC_CREATE_PEOPLE, settings.OIDC_DOMAINS, settings.OIDC_WORKSPACE = True, ["acme.example"], "home"
+
+
+def failures() -> list[Any]:
+    return list(AuditEvent.objects.filter(type="login.failed").order_by("pk").values_list("target_id", flat=True))
+
+
+def test_a_role_follows_the_groups_of_who_has_a_second_factor_here_too(provider, member, groups):  # noqa: F811
+    secret = generate_totp_secret()
+    people.proved(member.user)
+    TOTP.activate(member.user, secret)
+    Membership.objects.filter(user=member.user).update(role=Role.MANAGER)
+    provider.person = claims(member.user.email, groups=["staff"])
+    client = Client()
+    assert go(client)["Location"] == "/account/2fa/authenticate/"
+    assert client.post("/account/2fa/authenticate/", {"code": code_of(secret)}).status_code == 302
+    assert signed_in(client) == member.user.email
+    assert Membership.objects.get(user=member.user).role == Role.MEMBER
+
+
+def test_where_the_provider_tells_of_a_second_factor_none_is_asked_for_here(provider, member):  # noqa: F811
+    TOTP.activate(member.user, generate_totp_secret())
+    provider.person = claims(member.user.email, amr=["pwd", "otp"])
+    client = Client()
+    assert go(client)["Location"] == "/"
+    assert (signed_in(client), client.session[AT_PROVIDER]) == (member.user.email, True)
+
+
+def test_an_id_counts_at_the_provider_alone_that_gave_it(provider, member, settings):  # noqa: F811
+    provider.person = claims(member.user.email, sub="1")
+    assert go(Client()).status_code == 302
+    with oidc.serving() as other:
+        settings.OIDC_ISSUER = other.issuer
+        settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"][0]["settings"]["server_url"] = other.issuer
+        other.person = claims("somebody@elsewhere.example", sub="1")
+        client = Client()
+        assert NO_ACCOUNT in go(client).text
+        assert signed_in(client) is None
+
+
+def test_ids_of_any_length_are_told_apart(provider, member, stranger):  # noqa: F811
+    for who, last in ((member, "a"), (stranger, "b")):
+        provider.person = claims(who.user.email, sub="x" * 250 + last)
+        client = Client()
+        go(client)
+        assert signed_in(client) == who.user.email
+
+
+def test_identities_of_before_are_known_by_their_provider_now(provider, member):  # noqa: F811
+    SocialAccount.objects.create(user=member.user, provider="sso", uid="248289761001")
+    migration: Any = import_module("accounts.migrations.0008_identities_by_issuer")
+    migration.name_by_issuer(apps, None)
+    provider.person = claims("renamed@elsewhere.example", email_verified=False)
+    client = Client()
+    go(client)
+    assert signed_in(client) == member.user.email
+
+
+def test_who_comes_by_the_link_of_an_invitation_gets_its_role_and_not_that_of_their_domain(
+    provider,  # noqa: F811
+    owner,
+    domain,
+):
+    _, link = invitations.invite(by=owner, email=GUEST, role=Role.MANAGER)
+    path = link.removeprefix("http://localhost:8000")
+    provider.person = claims(GUEST)
+    client = Client()
+    assert go(client, path)["Location"] == path
+    assert not Membership.objects.filter(user__email=GUEST).exists()
+    assert client.post(path)["Location"] == "/"
+    assert Membership.objects.get(user__email=GUEST).role == Role.MANAGER
+    assert not Invitation.objects.open().exists()
+
+
+@pytest.mark.parametrize(
+    ("invited", "held", "then"), [("manager", "member", "manager"), ("member", "manager", "manager")]
+)
+def test_who_became_a_member_meanwhile_accepts_all_the_same_and_loses_nothing(owner, invited, held, then):
+    made, _ = invitations.invite(by=owner, email="late@home.example", role=invited)
+    late = person(owner.workspace, "late", Role(held))
+    assert invitations.accept(made, user=late.user).role == then
+    assert Membership.objects.get(user=late.user).role == then
+    assert not Invitation.objects.open().exists()
+    assert AuditEvent.objects.filter(type="invitation.accepted").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_that_cannot_be_made_whole_is_not_made(provider, workspace, domain, monkeypatch):  # noqa: F811
+    def breaks(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    provider.person = claims(GUEST)
+    with monkeypatch.context() as broken:
+        broken.setattr(provisioning, "welcome", breaks)
+        go(Client(raise_request_exception=False))
+    assert not User.objects.exists()
+    assert go(Client()).status_code == 302
+    assert Membership.objects.get(user__email=GUEST).role == Role.MEMBER
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_identity_of_which_the_log_cannot_be_told_is_not_connected(provider, member, monkeypatch):  # noqa: F811
+    def breaks(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    provider.person = claims(member.user.email)
+    with monkeypatch.context() as broken:
+        broken.setattr(receivers.people, "tell", breaks)
+        go(Client(raise_request_exception=False))
+    assert not SocialAccount.objects.exists()
+    assert User.objects.get(pk=member.user.pk).has_usable_password()
+    go(Client())
+    assert AuditEvent.objects.filter(type="person.connected").count() == SocialAccount.objects.count() == 1
+
+
+def test_who_runs_the_installation_keeps_the_password_for_the_day_that_the_provider_is_away(
+    provider,  # noqa: F811
+    settings,
+    db,
+):
+    for number, kept in ((1, True), (2, False)):
+        settings.OIDC_BREAK_GLASS = kept
+        boss = User.objects.create_superuser(f"boss{number}@example.org", PASSWORD)
+        provider.person = claims(boss.email, sub=str(number))
+        client = Client()
+        go(client)
+        assert signed_in(client) == boss.email
+        boss.refresh_from_db()
+        assert boss.has_usable_password() == kept
+
+
+@pytest.mark.parametrize(("server", "kept"), [("mail.example", True), ("", False)])
+def test_who_came_by_a_link_that_was_mailed_keeps_the_password(provider, owner, settings, server, kept):  # noqa: F811
+    settings.EMAIL_HOST = server
+    _, link = invitations.invite(by=owner, email=GUEST)
+    form = {"name": "Guest", "password": PASSWORD}
+    assert Client().post(link.removeprefix("http://localhost:8000"), form).status_code == 302
+    provider.person = claims(GUEST)
+    assert go(Client()).status_code == 302
+    assert User.objects.get(email=GUEST).has_usable_password() == kept
+
+
+def test_a_password_that_was_set_by_a_link_stays(provider, member, settings):  # noqa: F811
+    settings.EMAIL_HOST = "mail.example"
+    people.proved(member.user)
+    people.proved(member.user)
+    assert EmailAddress.objects.get(user=member.user).verified
+    provider.person = claims(member.user.email)
+    go(Client())
+    assert signing_in.post(member.user.email, PASSWORD).status_code == 302
+
+
+def test_refusals_of_the_provider_s_people_are_in_the_log(provider, member, groups, settings):  # noqa: F811
+    provider.person = claims(member.user.email, groups=["guests"])
+    assert go(Client()).status_code == 403
+    assert failures() == [member.user.pk]
+    settings.OIDC_ROLES = {}
+    provider.person = claims("nobody@elsewhere.example", sub="2")
+    assert NO_ACCOUNT in go(Client()).text
+    assert failures() == [member.user.pk, None]
+    User.objects.filter(pk=member.user.pk).update(is_active=False)
+    provider.person = claims(member.user.email)
+    go(client := Client())
+    assert signed_in(client) is None
+    assert failures() == [member.user.pk, None, member.user.pk]

@@ -1,0 +1,1 @@
+"""The other dialects, each read as its own clients read it."""

@@ -1,0 +1,1 @@
+"""The assistant chat dialect: /api/chat."""

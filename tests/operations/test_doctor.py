@@ -1,0 +1,196 @@
+"""The doctor at a deployment that works, and at ones with something amiss."""
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from accounts.services import keys
+from approvals.services import heads, roles, sealing
+from config import bootstrap
+from config.doctor import Level, Wanted, examine, servers, surroundings, work
+from tests.servers.stack import eventually
+
+pytestmark = pytest.mark.timeout(600)
+WANTED = Wanted()
+
+
+def doctor(stack, *arguments: str, **env: str) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+    """The exit code, and the findings of each part as level and text."""
+    argv = [sys.executable, "manage.py", "doctor", "--json", *arguments]
+    own = {**stack.env, "PUBLIC_URL": stack.base_url or "http://localhost:9", **env}
+    done = subprocess.run(argv, env=own, cwd=bootstrap.BASE_DIR, capture_output=True, text=True, check=False)
+    found: dict[str, list[tuple[str, str]]] = {}
+    for one in json.loads(done.stdout)["findings"]:
+        found.setdefault(one["part"], []).append((one["level"], one["text"]))
+        assert bool(one["todo"]) == (one["level"] != "OK"), one
+    return done.returncode, found
+
+
+def bad(found: dict[str, list[tuple[str, str]]]) -> set[str]:
+    return {part for part, several in found.items() if "BAD" in dict(several)}
+
+
+@pytest.mark.long
+def test_a_deployment_that_works_has_nothing_to_mend_and_one_whose_parts_died_says_which(stack):
+    made = stack(webs=1, workers=1)
+    heads = "from approvals.services import heads, sealing\nwhile sealing.seal(): pass\nheads.sign_heads()"
+    made.manage("shell", "-c", heads)
+    code, found = doctor(made, "--audit")
+    assert bad(found) == set(), found
+    assert code == 0
+    assert "RESET ROLE" in dict(found["role"])["WARN"], "under make up the owner takes the role"
+    made.stop("web1")
+    made.stop("worker1")
+    made.sql("UPDATE django_migrations SET name = 'gone' WHERE app = 'chat' AND name = '0006_dialects'")
+    code, found = doctor(made)
+    assert code == 1
+    assert {"web", "workers", "database"} <= bad(found), found
+    assert any("chat.0006_dialects" in text for _, text in found["database"])
+    made.stop("valkey")
+    _, found = doctor(made)
+    assert "valkey" in bad(found)
+    made.stop("postgres")
+    code, found = doctor(made)
+    assert code == 1
+    assert any("does not answer" in text for _, text in found["database"])
+    text = subprocess.run(
+        [sys.executable, "manage.py", "doctor"], env=made.env, cwd=bootstrap.BASE_DIR, capture_output=True, text=True,
+        check=False,
+    ).stdout  # fmt: skip
+    assert "BAD   database" in text
+    assert "→ Start it" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.long
+def test_a_log_that_was_tampered_with_is_found(stack):
+    made = stack(webs=1, workers=1)
+    key = """
+from accounts.models import Membership
+from accounts.services import keys
+one = Membership.objects.first()
+keys.create(workspace=one.workspace, user=one.user, name="x")
+"""
+    made.manage("shell", "-c", key)
+    eventually(lambda: made.sql("SELECT count(*) FROM approvals_auditunsealed") == [(0,)], "the chain holds all")
+    made.manage("shell", "-c", "from approvals.services import heads; heads.sign_heads()")
+    made.sql("ALTER TABLE approvals_auditpayload DISABLE TRIGGER ALL")
+    made.sql("UPDATE approvals_auditpayload SET data = '{}'")
+    assert "audit log" not in bad(doctor(made)[1])
+    assert "audit log" in bad(doctor(made, "--audit")[1])
+    made.sql("ALTER TABLE approvals_auditseal DISABLE TRIGGER ALL")
+    made.sql("DELETE FROM approvals_auditseal")
+    assert "audit log" in bad(doctor(made)[1])
+
+
+def told(check: Any) -> dict[str, str]:
+    return {one.text: one.level for one in examine([("x", check)], WANTED)}
+
+
+def levels(check: Any) -> list[str]:
+    return [one.level for one in examine([("x", check)], WANTED)]
+
+
+@pytest.fixture
+def public(settings, tmp_path):
+    settings.PUBLIC_URL, settings.HTTPS, settings.DATA_DIR = "https://ai.example.org", True, tmp_path
+    settings.ALLOWED_HOSTS = ["ai.example.org"]
+    return settings
+
+
+def test_a_public_address_behind_tls_is_well(public, monkeypatch):
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.1")
+    assert levels(surroundings.check_address) == [Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "level"),
+    [
+        ("HTTPS", False, Level.BAD),
+        ("PUBLIC_URL", "http://ai.example.org", Level.BAD),
+        ("ALLOWED_HOSTS", ["localhost"], Level.BAD),
+        ("ALLOWED_HOSTS", ["*"], Level.WARN),
+        ("PUBLIC_URL", "http://localhost:8000", Level.BAD),
+    ],
+)
+def test_an_address_that_is_not_safe_is_told(public, monkeypatch, name, value, level):
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.1")
+    setattr(public, name, value)
+    assert level in levels(surroundings.check_address)
+
+
+def test_demo_accounts_in_public_are_told(public, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.1")
+    (tmp_path / "demo.json").write_text("{}")
+    assert Level.BAD in levels(surroundings.check_address)
+    public.PUBLIC_URL = "http://localhost:8000"
+    assert "the demo's accounts open a public installation" in told(surroundings.check_address)
+
+
+def test_it_is_local_where_all_that_is_answered_is(public, monkeypatch):
+    public.PUBLIC_URL, public.ALLOWED_HOSTS = "http://localhost:8000", ["localhost", "127.0.0.1", "[::1]"]
+    monkeypatch.delenv("HOST", raising=False)
+    assert levels(surroundings.check_address) == [Level.OK]
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    assert Level.BAD in levels(surroundings.check_address)
+
+
+@pytest.mark.django_db
+def test_a_chain_that_grows_without_signed_ends_is_told(workspace, member, monkeypatch, settings, tmp_path):
+    settings.AUDIT_HEADS_FILE = str(tmp_path / "heads.jsonl")
+    keys.create(workspace=workspace, user=member.user, name="x")
+    while sealing.seal():
+        pass
+    assert levels(work.check_audit) == [Level.OK]
+    monkeypatch.setattr(work, "LATE", timedelta(seconds=-1))  # as if that were long ago
+    assert levels(work.check_audit) == [Level.WARN]
+    heads.sign_heads()
+    assert levels(work.check_audit) == [Level.OK]
+
+
+@pytest.mark.django_db
+def test_a_role_that_is_only_taken_is_told():
+    with connection.cursor() as cursor:
+        roles.grant("doctored")
+        assert "could change the audit log" in " ".join(told(servers.check_role))
+        cursor.execute("SET LOCAL ROLE doctored")
+        assert ["by RESET ROLE" in text for text in told(servers.check_role)] == [True]
+
+
+def test_secrets_that_others_can_read_are_told(settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    tmp_path.chmod(0o700)
+    secret = tmp_path / "secret_key"
+    secret.write_text("x")
+    secret.chmod(0o644)
+    assert Level.BAD in levels(surroundings.check_files)
+    secret.chmod(0o600)
+    assert told(surroundings.check_files)[f"{tmp_path} is its user's alone"] == Level.OK
+
+
+def test_a_mail_server_that_is_away_is_told(settings):
+    assert levels(surroundings.check_mail) == [Level.WARN]
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    assert levels(surroundings.check_mail) == [Level.BAD]
+
+
+def test_a_key_that_no_sealing_key_opens_is_told(workspace, settings):
+    workspace.providers.create(name="lost", base_url="http://127.0.0.1:9/v1", api_key="sk-1")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE agents_provider SET api_key = 'gAAAAAB-not-of-our-keys'")
+    assert told(work.check_providers)[f"the key of lost ({workspace.slug}) opens with no present key"] == Level.BAD
+
+
+def test_a_check_that_breaks_down_is_a_finding():
+    def breaks(_):
+        raise KeyError("x")
+        yield
+
+    (found,) = examine([("part", breaks)], WANTED)
+    assert (found.level, found.part) == (Level.BAD, "part")
