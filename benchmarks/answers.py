@@ -6,7 +6,7 @@ A token that is lost, doubled or out of place is an error, whatever the status s
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,11 +14,15 @@ from urllib.parse import urlsplit
 from benchmarks import upstream, wire
 
 TOKEN = re.compile(r"tok (\d+) ")
+NAME = "{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What to send: `total` requests, `concurrency` at a time, all first ones at the same instant."""
+    """What to send: `total` requests, `concurrency` at a time, all first ones at the same instant.
+
+    Where there are `names`, one for each request, it stands for NAME in the request's path and body.
+    """
 
     url: str
     body: dict[str, Any]
@@ -28,18 +32,21 @@ class Round:
     total: int
     headers: dict[str, str] = field(default_factory=dict)
     limit: float = 120.0  # seconds for the whole round
+    names: Sequence[str] = ()
 
     @property
     def stream(self) -> bool:
         """True where each answer is a stream on a connection of its own, else connections are kept."""
         return bool(self.body.get("stream"))
 
-    def request(self) -> bytes:
-        """The request as it goes over the wire."""
-        address, body = urlsplit(self.url), json.dumps(self.body).encode()
+    def request(self, number: int = 0) -> bytes:
+        """The round's request of this number as it goes over the wire."""
+        name = self.names[number] if self.names else NAME
+        address, body = urlsplit(self.url.replace(NAME, name)), json.dumps(self.body).replace(NAME, name).encode()
+        path = f"{address.path}?{address.query}" if address.query else address.path
         headers = {"host": address.netloc, "content-type": "application/json", "content-length": len(body)}
         lines = [f"{name}: {value}" for name, value in (headers | self.headers).items()]
-        return "\r\n".join([f"POST {address.path} HTTP/1.1", *lines, "", ""]).encode() + body
+        return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "", ""]).encode() + body
 
 
 @dataclass(slots=True)
@@ -102,6 +109,30 @@ def openai(event: wire.Event, answer: Answer) -> Iterator[str]:
             yield choice["delta"].get("content") or ""
 
 
+def assistant(event: wire.Event, answer: Answer) -> Iterator[str]:
+    """The text of one event of the assistant chat API; raises BadWire on a failed run."""
+    data = json.loads(event.data)
+    if event.name == "text":
+        yield data["delta"]
+    elif event.name == "error":
+        raise wire.BadWire(f"error event: {data.get('code')}")
+    elif event.name == "done" and data["reply"] != answer.text:
+        raise wire.BadWire("done says another text than the deltas")
+
+
+def _typed(kind: str, field: str) -> Callable[[wire.Event, Answer], Iterator[str]]:
+    """Reads the text of dialects whose data says its type; raises BadWire where that is an error."""
+
+    def texts(event: wire.Event, answer: Answer) -> Iterator[str]:
+        data = {} if event.data == "[DONE]" else json.loads(event.data)
+        if data.get("type") == kind:
+            yield data[field]
+        elif data.get("type") in ("error", "RUN_ERROR"):
+            raise wire.BadWire(f"error event: {event.data[:100]}")
+
+    return texts
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How a dialect says its text, its end, and a whole answer."""
@@ -111,14 +142,28 @@ class Dialect:
     whole: Callable[[dict[str, Any]], str]
 
 
+def _named(event: wire.Event) -> bool:
+    return event.name in ("done", "error")
+
+
+def _marked(event: wire.Event) -> bool:
+    return event.data == "[DONE]"
+
+
 DIALECTS = {
-    "native": Dialect(native, lambda event: event.name in ("done", "error"), lambda body: body["response"]),
-    "openai": Dialect(
-        openai,
-        lambda event: event.data == "[DONE]",
-        lambda body: body["choices"][0]["message"]["content"],
+    "native": Dialect(native, _named, lambda body: body["response"]),
+    "openai": Dialect(openai, _marked, lambda body: body["choices"][0]["message"]["content"]),
+    "assistant": Dialect(assistant, _named, lambda body: body["reply"]),
+    "sessions": Dialect(native, _named, lambda body: body["content"]),
+    "agents": Dialect(_typed("text", "content"), _marked, lambda body: body["response"]),
+    "ai_sdk": Dialect(_typed("text-delta", "delta"), _marked, lambda body: ""),
+    "ag_ui": Dialect(
+        _typed("TEXT_MESSAGE_CONTENT", "delta"),
+        lambda event: json.loads(event.data)["type"] in ("RUN_FINISHED", "RUN_ERROR"),
+        lambda body: "",
     ),
 }
+"""The AI SDK and AG-UI have no whole answers."""
 
 
 def read(exchange: Exchange, round_: Round) -> Answer:

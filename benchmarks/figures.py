@@ -17,6 +17,7 @@ class Plan:
     interval: int  # ms between two tokens of the upstream
     total: int
     stream: bool = True
+    remembers: bool = False  # with a companion that has a thousand memories of the person
 
     @property
     def model(self) -> str:
@@ -26,7 +27,7 @@ class Plan:
     @property
     def name(self) -> str:
         """The plan as a row of the table calls it."""
-        return f"{self.concurrency} × {self.tokens}"
+        return f"{self.concurrency} × {self.tokens}{', with memory' if self.remembers else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,12 @@ class Report:
     servers: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
 
-    def find(self, concurrency: int, tokens: int, *, stream: bool = True) -> Measured | None:
+    def find(self, concurrency: int, tokens: int, *, stream: bool = True, remembers: bool = False) -> Measured | None:
         """The rounds of this shape, or None where they were not run."""
-        shape = (concurrency, tokens, stream)
+        shape = (concurrency, tokens, stream, remembers)
         for measured in self.rounds:
-            if (measured.plan.concurrency, measured.plan.tokens, measured.plan.stream) == shape:
+            plan = measured.plan
+            if (plan.concurrency, plan.tokens, plan.stream, plan.remembers) == shape:
                 return measured
         return None
 
@@ -160,6 +162,12 @@ def first(measured: Measured) -> float:
     return measured.over(lambda result: result.first_p50)
 
 
+def _for_memory(report: Report) -> float | None:
+    """ms that an answer with memory needs more to its first token than one without."""
+    without, remembered = report.find(1, 100), report.find(1, 100, remembers=True)
+    return None if without is None or remembered is None else first(remembered) - first(without)
+
+
 def _gap(measured: Measured) -> float:
     return measured.typical().seen.gap_p99
 
@@ -180,6 +188,7 @@ TARGETS = [
     Target("First token over the upstream's, p50, 1 stream", 15, "ms", _of(1, 100, first)),
     Target("the same, 50 at the same instant", 150, "ms", _of(50, 100, first)),
     Target("the same, 200 at the same instant", 450, "ms", _of(200, 100, first)),
+    Target("First token later with memory than without, p50, 1 stream, 1,000 memories", 15, "ms", _for_memory),
     Target("Gap p99, 50 streams", 40, "ms", _of(50, 100, _gap)),
     Target("Gap p99, 200 streams", 80, "ms", _of(200, 100, _gap)),
     Target("Failed answers, 500 streams", 0, "", _of(500, 100, Measured.failures)),

@@ -6,6 +6,7 @@ that the generator takes little of the CPU that it shares with what is measured.
 
 import asyncio
 import gc
+import itertools
 import json
 import sys
 import time
@@ -75,13 +76,14 @@ class Connection(asyncio.Protocol):
 
 async def send_all(round_: Round) -> list[Exchange]:
     """Send a round and give its exchanges, those too that failed or did not end in time."""
-    address, request = urlsplit(round_.url), round_.request()
+    address, requests = urlsplit(round_.url), [round_.request(number) for number in range(max(1, len(round_.names)))]
     host, port = address.hostname or "", address.port or 80
     loop, exchanges, open_ = asyncio.get_running_loop(), list[Exchange](), list[Connection]()
+    sent = itertools.cycle(requests)
 
-    async def lane(requests: int) -> None:
+    async def lane(share: int) -> None:
         connection = None
-        for _ in range(requests):
+        for _ in range(share):
             exchange = Exchange(time.perf_counter(), failure="not answered in time")
             exchanges.append(exchange)
             try:
@@ -91,7 +93,7 @@ async def send_all(round_: Round) -> list[Exchange]:
             except OSError as error:
                 exchange.failure = f"no connection: {error.strerror or error}"
                 continue
-            await connection.send(request, exchange)
+            await connection.send(next(sent), exchange)
             if round_.stream:
                 connection.close()
 

@@ -79,7 +79,8 @@ def _answers(report: Report) -> list[str]:
         rates = [sample.seen.answers / sample.seen.seconds for sample in measured.stack]
         sample = measured.typical()
         rows.append([
-            f"{measured.plan.concurrency} at once, {measured.plan.tokens} tokens",
+            f"{measured.plan.concurrency} at once, {measured.plan.tokens} tokens"
+            + (", with memory" if measured.plan.remembers else ""),
             f"{rate(measured):.0f} ({min(rates):.0f}–{max(rates):.0f})",
             f"{sample.answer:.1f}" if sample.cpu else "–",
             f"{sample.seen.first_p50:.0f} / {sample.seen.first_p99:.0f}",

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import proc, report, stack
+from benchmarks import proc, remembered, report, stack
 from benchmarks.answers import Result, Round
 from benchmarks.figures import Measured, Plan, Report, Sample
 
@@ -51,7 +51,17 @@ def plans(options: argparse.Namespace) -> list[Plan]:
     if options.quick:
         return [Plan(count, 100, 20, count) for count in counts[:2]] + [Plan(20, 20, 0, 100, stream=False)]
     streams = [Plan(count, 100, 20, max(count, 5)) for count in counts]
-    return [*streams, Plan(50, 400, 20, 50), Plan(20, 20, 0, 400, stream=False)]
+    last = [Plan(50, 400, 20, 50), Plan(20, 20, 0, 400, stream=False)]
+    if options.base_url:
+        return [*streams, *last]
+    # Those with memory come last: what is remembered of them is a load of its own.
+    return [
+        *streams,
+        *last,
+        Plan(1, 100, 20, 10, remembers=True),
+        Plan(50, 100, 20, 50, remembers=True),
+        Plan(20, 20, 0, 200, stream=False, remembers=True),
+    ]
 
 
 class Bench:
@@ -75,7 +85,7 @@ class Bench:
         """The plan's round through the stack, each request in a conversation of its own."""
         body = {
             "message": "How warm is it?",
-            "companion": "smart-home",
+            "companion": remembered.REMEMBERING if plan.remembers else remembered.FORGETFUL,
             "model": plan.model,
             "stream": plan.stream,
         }
@@ -88,6 +98,10 @@ class Bench:
             concurrency=plan.concurrency,
             total=plan.total,
         )
+        return self.through(round_)
+
+    def through(self, round_: Round) -> Sample:
+        """Any round of the stack's."""
         return self._measure(round_, self.stack.roots)
 
     def _openai(self, url: str, plan: Plan) -> Round:
@@ -179,6 +193,9 @@ def run(options: argparse.Namespace) -> Report:
             bench.stack = open_.enter_context(stack.started(folder / "data", base))
         if bench.stack.roots:
             watch_idle(found, bench.stack.roots)
+        if not options.base_url:
+            _tell(f"{remembered.MEMORIES:,} memories, and their vectors")
+            remembered.prepare(bench.stack.base_url, folder / "data" / "demo.json", bench.stack.roots)
         measure(bench, options, found)
         if bench.stack.roots:
             found.memory_after = proc.memory(bench.stack.roots)
