@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests import signing_in
 from tests.chat.asking import Person
@@ -43,6 +44,27 @@ def until(page: Page, condition: Callable[[], Any]) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError("not within 20 s")
+
+
+@contextmanager
+def instead(page: Page, url: str | re.Pattern[str], meet: Callable[[Route], Any]) -> Iterator[list[Route]]:
+    """Inside, what a page asks for at `url` is met by `meet`, and is in the list; afterwards it goes through.
+
+    The route stays: requests in flight while a page's last route is taken off are left without any answer.
+    """
+    met: list[Route] = []
+    over = False
+
+    def route(one: Route) -> None:
+        if over:
+            one.continue_()
+        else:
+            met.append(one)
+            meet(one)
+
+    page.route(url, route)
+    yield met
+    over = True
 
 
 class Talk:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.talking import LONG, Talk, cookies, shown, stored, words
+from tests.browser.talking import LONG, Talk, cookies, instead, shown, stored, words
 from tests.browser.talking import live as live
 from tests.browser.talking import member as member
 from tests.browser.talking import talk as talk
@@ -52,16 +52,15 @@ def test_a_message_that_could_not_be_sent_stays(live: Stack, talk: Callable[...,
     mine = talk()
     mine.say("Begin")
     mine.idle()
-    mine.page.route("**/v1/ai/chat", lambda route: route.abort())
-    mine.say("Is this lost?")
-    notice = mine.page.locator("[data-notices] .notice")
-    expect(notice).to_contain_text("does not answer")
-    box = mine.page.get_by_label("Your message")
-    expect(box).to_have_value("Is this lost?")
-    expect(mine.page.locator(".turn.mine")).to_have_count(1)
-    mine.page.reload()
-    expect(box).to_have_value("Is this lost?")
-    mine.page.unroute("**/v1/ai/chat")
+    with instead(mine.page, "**/v1/ai/chat", lambda route: route.abort()):
+        mine.say("Is this lost?")
+        notice = mine.page.locator("[data-notices] .notice")
+        expect(notice).to_contain_text("does not answer")
+        box = mine.page.get_by_label("Your message")
+        expect(box).to_have_value("Is this lost?")
+        expect(mine.page.locator(".turn.mine")).to_have_count(1)
+        mine.page.reload()
+        expect(box).to_have_value("Is this lost?")
     expect(mine.page.locator("html[data-ready]")).to_be_attached()
     mine.page.get_by_role("button", name="Send").click()
     expect(mine.page.locator(".turn.mine")).to_have_count(2)

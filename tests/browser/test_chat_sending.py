@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Route, expect
 
 from tests import pictures
-from tests.browser.talking import BRIEF, LONG, Talk, shown, stored, until, words
+from tests.browser.talking import BRIEF, LONG, Talk, instead, shown, stored, until, words
 from tests.browser.talking import live as live
 from tests.browser.talking import member as member
 from tests.browser.talking import talk as talk
@@ -41,6 +42,20 @@ def post(member: Person, route: Route) -> None:
         assert answer.status_code == 200
 
 
+def lost(member: Person, tries: list[Route], then: Callable[[Route], None]) -> Callable[[Route], None]:
+    """Meets a page's message: at the first try it is taken, and its page is not told; then as `then` does."""
+
+    def meet(route: Route) -> None:
+        tries.append(route)
+        if len(tries) == 1:
+            post(member, route)
+            route.abort()
+        else:
+            then(route)
+
+    return meet
+
+
 def together(mine: Talk, member: Person) -> None:
     """The page has what the server has, in its order and once."""
     kept = stored(member, mine.session_id)
@@ -62,14 +77,8 @@ def test_a_message_that_was_taken_though_its_line_broke_is_said_and_answered_onc
         mine.page.reload()
         until(mine.page, lambda: words_heard)
 
-    def broken(route: Route) -> None:
-        tries.append(route)
-        if len(tries) == 1:
-            post(member, route)
-            route.abort()
-
     # The second try is held back until the page has heard of the run otherwise.
-    mine.page.route(CHAT, broken)
+    mine.page.route(CHAT, lost(member, tries, lambda route: None))
     mine.say(LONG)
     until(mine.page, lambda: len(tries) == 2)
     if not first:
@@ -91,22 +100,13 @@ def test_a_message_that_was_shown_before_its_page_knew_it_was_taken_is_not_doubl
     talk: Callable[..., Talk], member: Person
 ) -> None:
     mine = begun(talk)
-    tries: list[Route] = []
-
-    def broken(route: Route) -> None:
-        tries.append(route)
-        if len(tries) == 1:
-            post(member, route)
-        route.abort()
-
-    mine.page.route(CHAT, broken)
-    mine.say("Twice?")
-    again = mine.page.get_by_role("button", name="Send again")
-    expect(again).to_be_visible()
-    expect(mine.page.locator("[data-state]")).to_have_text("")
-    expect(mine.page.locator(".turn.mine")).to_have_text(["YouBegin", re.compile("YouTwice")])
-    mine.idle()
-    mine.page.unroute(CHAT)
+    with instead(mine.page, CHAT, lost(member, [], lambda route: route.abort())):
+        mine.say("Twice?")
+        again = mine.page.get_by_role("button", name="Send again")
+        expect(again).to_be_visible()
+        expect(mine.page.locator("[data-state]")).to_have_text("")
+        expect(mine.page.locator(".turn.mine")).to_have_text(["YouBegin", re.compile("YouTwice")])
+        mine.idle()
     again.click()
     expect(mine.page.get_by_label("Your message")).to_have_value("")
     mine.idle()
@@ -134,6 +134,21 @@ def test_a_message_whose_first_request_is_still_at_work_is_sent_again_under_its_
     mine.idle()
     assert len(keys) == 2
     assert len(set(keys)) == 1
+    expect(mine.page.locator("[data-notices] .notice")).to_have_count(0)
+
+
+@pytest.mark.parametrize("how", [{"status": 503, "body": "{}"}, {"status": 429, "headers": {"Retry-After": "1"}}, None])
+def test_an_answer_whose_end_the_server_could_not_tell_is_looked_at_again(
+    how: dict[str, Any] | None, talk: Callable[..., Talk], member: Person
+) -> None:
+    mine = begun(talk)
+    with instead(mine.page, SESSION, lambda route: route.fulfill(**how) if how else route.abort()) as met:
+        mine.say("One")
+        until(mine.page, lambda: met)
+        expect(mine.page.locator(".turn")).to_have_count(4)
+        expect(mine.page.locator("[data-stop]")).to_be_hidden()
+    mine.idle()
+    together(mine, member)
     expect(mine.page.locator("[data-notices] .notice")).to_have_count(0)
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
-from tests.browser.talking import HOSTILE, Talk, cookies
+from tests.browser.talking import HOSTILE, Talk, cookies, instead
 from tests.chat.asking import Person
 from tests.servers.stack import Stack, eventually, running
 
@@ -97,14 +97,13 @@ def test_where_a_memory_comes_from_is_told_later_where_it_cannot_be_told_now(pan
     talk.say("The blue kettle stands on the roof.")
     talk.idle()
     page = talk.open("/memory/").page
-    page.route("**/v1/ai/sessions/**", lambda route: route.fulfill(status=503, body="{}"))
-    page.get_by_label("Search what is remembered").fill("blue kettle")
-    found = page.locator(".entry", has=page.get_by_text("The blue kettle stands on the roof.", exact=True))
-    why = found.get_by_text("Why is this known?")
-    why.click()
-    expect(page.locator("[data-memory-notices]")).to_contain_text("Try again")
-    expect(found).not_to_contain_text("gone")
-    page.unroute("**/v1/ai/sessions/**")
+    with instead(page, "**/v1/ai/sessions/**", lambda route: route.fulfill(status=503, body="{}")):
+        page.get_by_label("Search what is remembered").fill("blue kettle")
+        found = page.locator(".entry", has=page.get_by_text("The blue kettle stands on the roof.", exact=True))
+        why = found.get_by_text("Why is this known?")
+        why.click()
+        expect(page.locator("[data-memory-notices]")).to_contain_text("Try again")
+        expect(found).not_to_contain_text("gone")
     why.click()
     why.click()
     expect(found.get_by_role("link")).to_contain_text("The blue kettle stands on the roof.")
@@ -112,11 +111,10 @@ def test_where_a_memory_comes_from_is_told_later_where_it_cannot_be_told_now(pan
 
 def test_the_drawer_says_so_where_it_cannot_be_loaded_and_takes_no_focus_later(panel: Callable[..., Talk]) -> None:
     page = panel("/").page
-    page.route("**/chat/memory.*js", lambda route: route.abort())
-    page.get_by_role("button", name="Memory").click()
-    expect(page.locator("[data-notices] .notice")).to_contain_text("Something on this page went wrong.")
-    expect(page.locator("[data-drawer]")).to_be_hidden()
-    page.unroute("**/chat/memory.*js")
+    with instead(page, "**/chat/memory.*js", lambda route: route.abort()):
+        page.get_by_role("button", name="Memory").click()
+        expect(page.locator("[data-notices] .notice")).to_contain_text("Something on this page went wrong.")
+        expect(page.locator("[data-drawer]")).to_be_hidden()
     page.reload()
     held: list[Any] = []
     free: list[bool] = []

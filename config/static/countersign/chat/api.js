@@ -1,5 +1,7 @@
 // The JSON API as this page calls it: with the session's cookie, and the token against forgery from other sites.
 
+const PATIENCE_MS = 30_000;
+
 export class Problem extends Error {
   // What the server refused, or that it could not be reached (status 0).
   constructor(status, told = {}, retryAfter = null) {
@@ -48,7 +50,18 @@ export async function call(method, path, body, more = {}) {
   return response.status === 204 ? null : response.json();
 }
 
-export const get = (path, more) => call("GET", path, undefined, more);
+// The same of what is only read. It ends after a while, for a line that broke without a word would leave its asker waiting.
+export async function get(path) {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  try {
+    return await call("GET", path, undefined, { signal });
+  } catch (error) {
+    throw signal.aborted ? new Problem(0) : error;
+  }
+}
+
+// Whether it may go better the next time.
+export const passes = ({ status }) => status === 0 || status === 429 || status >= 500;
 
 // What to tell a person of a problem: what happened and what they can do next.
 export function words(problem) {

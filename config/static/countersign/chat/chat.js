@@ -3,7 +3,7 @@
 // One thing goes on at a time, `turn`: a message is sent, or an answer is read. What the server has of the conversation is
 // shown by `refresh` alone, and never while one of these goes on: its own events tell more, and sooner.
 
-import { call, get, send } from "./api.js";
+import { call, get, passes, send } from "./api.js";
 import { Composer } from "./composer.js";
 import { Notices } from "./dialogs.js";
 import { composing, find, readable, visible } from "./dom.js";
@@ -15,6 +15,7 @@ import { Sidebar } from "./sidebar.js";
 import { follow } from "./stream.js";
 
 const SHOWN = 40, LAST = 4, APPROVALS = 100, LIST_MS = 60_000;
+const FIRST_PAUSE_MS = 1000, LONGEST_PAUSE_MS = 30_000;
 const state = JSON.parse(find("#state").textContent);
 const said = find("[data-said]"), announce = find("[data-announce]"), title = find("[data-title]");
 const notices = new Notices(find("[data-notices]"));
@@ -168,7 +169,7 @@ function attach(runId) {
 
 // Shows what the server has of the conversation. One question goes out at a time; who asks meanwhile is answered by the
 // next one.
-let refreshing = null, again = false;
+let refreshing = null, again = false, missed = 0; // how often in a row the server could not tell
 function refresh() {
   again = true;
   refreshing ??= (async () => {
@@ -190,6 +191,7 @@ async function look() {
     if (now.title !== session.title) sidebar.refresh();
     session.title = now.title;
     retitle(now.title);
+    missed = 0;
     if (turn) return;
     if (!messages.reaches(now)) now = await newest(SHOWN);
     if (late()) return;
@@ -200,10 +202,12 @@ async function look() {
     if (now.active_run_id) attach(now.active_run_id);
   } catch (error) {
     if (error.status === 404) gone();
-    else if (!([0, 429].includes(error.status) || error.status >= 500)) notices.problem(error); // what passes is looked at again
+    else if (passes(error)) setTimeout(refresh, Math.max(pauseAfter(missed++), (error.retryAfter ?? 0) * 1000));
+    else notices.problem(error);
   }
 }
 
+const pauseAfter = (times) => Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS);
 const newest = (limit, cursor = "") => get(`/v1/ai/sessions/${session.id}?newest=true&limit=${limit}${cursor && `&cursor=${cursor}`}`);
 
 // What was asked for in these answers, to stand where it was asked.

@@ -1,7 +1,7 @@
 // Reading a run to its end, over as many responses as it takes: a connection that breaks, a server that starts anew, a
 // computer that slept. Each event has a number, and reading goes on after the last one, so no word is lost or doubled.
 
-import { Problem, send } from "./api.js";
+import { passes, Problem, send } from "./api.js";
 
 const FIRST_PAUSE_MS = 300, LONGEST_PAUSE_MS = 10_000;
 const TRIES = 6; // of a message, before its person is asked: about ten seconds
@@ -83,7 +83,7 @@ function passing(error, posted) {
   if (!(error instanceof Problem)) return true; // the line broke
   const { status, code } = error;
   if (posted) return code === "idempotency_in_flight" || (code !== "brain_unavailable" && [0, 502, 503, 504].includes(status));
-  return status === 0 || status === 429 || status >= 500;
+  return passes(error);
 }
 
 // The events of a run until its end, `session` first: of the run `runId`, or of the one that `post` begins. That is called
