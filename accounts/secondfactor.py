@@ -29,7 +29,7 @@ class Required:
         if settings.SESSION_COOKIE_NAME in request.COOKIES and not request.path_info.startswith(OPEN):
             # Where programs call, another credential is looked at in place of the cookie; a page looks at nothing else.
             counts = "HTTP_AUTHORIZATION" not in request.META or problems.PAGES.match(request.path_info)
-            if counts and withheld(request):
+            if counts and missing(request):
                 return _refusal(request)
         response = self.get_response(request)
         if request.path_info.startswith(ACCOUNT):
@@ -37,7 +37,7 @@ class Required:
         return response
 
 
-def withheld(request: HttpRequest) -> bool:
+def missing(request: HttpRequest) -> bool:
     """Whether the session's person must have a second factor, and signed in without one."""
     user = request.user
     return isinstance(user, User) and not request.session.get(AT_PROVIDER) and mfa.lacking(user)

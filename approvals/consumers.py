@@ -204,7 +204,7 @@ def session_of(scope: dict[str, Any]) -> HttpRequest:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     request.user = auth.get_user(request)
-    if secondfactor.withheld(request):
+    if secondfactor.missing(request):
         raise Forbidden
     return request
 

@@ -84,9 +84,8 @@ class TicketView(APIView):
     def post(self, request: Request) -> Response:
         """A ticket that opens one WebSocket within 30 seconds, for clients that cannot send a header."""
         actor, token = authentication.actor_of(request), str(request.auth or "")
-        by_session = not token  # `signedin` has none
-        session_key = request._request.session.session_key if by_session else ""
-        ticket = authentication.issue_ticket(actor, token=token, session_key=session_key or "")
+        session_key = None if token else request._request.session.session_key  # `signedin` has no token
+        ticket = authentication.issue_ticket(actor, token=token, session_key=session_key)
         return Response({"ticket": ticket, "expires_in": authentication.TICKET_SECONDS})
 
 

@@ -152,7 +152,7 @@ def renew(refresh: str) -> Tokens:
         raise RefreshRefused
     if not may_use_password(actor.user):
         raise RefreshRefused(PasswordsOff.default_detail)
-    if actor.workspace.require_mfa and not mfa.enabled(actor.user):
+    if mfa.withheld(actor):
         raise RefreshRefused(mfa.MfaSetupRequired.default_detail)
     return _issue(actor, family, typed_at=typed_at)
 
@@ -163,10 +163,15 @@ def stamp(user: User) -> str:
     return salted_hmac("accounts.tokens", user.password + since).hexdigest()[:16]
 
 
+def claims_of(token: str) -> AccessToken:
+    """What an access token says; raises TokenError where it is none of ours, or has run out."""
+    return AccessToken(token)  # type: ignore[arg-type]  # its stubs want its own Token
+
+
 def is_fresh(token: str) -> bool:
     """Whether the token descends from a password typed within FRESH; a key never does."""
     try:
-        typed_at = int(AccessToken(token)["auth_time"])  # type: ignore[arg-type]  # its stubs want its own Token
+        typed_at = int(claims_of(token)["auth_time"])
     except (TokenError, KeyError):
         return False
     return datetime_to_epoch(aware_utcnow() - FRESH) <= typed_at

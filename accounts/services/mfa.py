@@ -1,7 +1,5 @@
 """The second factor: who has one, who must have one, and the code that proves it. Pages for it are django-allauth's."""
 
-from uuid import UUID
-
 from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa import app_settings as allauth_mfa
 from allauth.mfa.models import Authenticator
@@ -55,12 +53,9 @@ def factors(user: User) -> list[str]:
     return [str(Type(one).label) for one in dict.fromkeys(held)]
 
 
-def lacking(user: User, workspace_id: UUID | None = None) -> bool:
-    """Whether the workspace, or any of the person's, asks for a second factor that they do not have."""
-    places = Membership.objects.filter(user=user, workspace__require_mfa=True)
-    if workspace_id is not None:
-        places = places.filter(workspace=workspace_id)
-    return places.exists() and not enabled(user)
+def lacking(user: User) -> bool:
+    """Whether any of the person's workspaces asks for a second factor that they do not have."""
+    return Membership.objects.filter(user=user, workspace__require_mfa=True).exists() and not enabled(user)
 
 
 def withheld(actor: Actor) -> bool:

@@ -1,6 +1,5 @@
 """Signing in at an identity provider, over real HTTP: who is let in, and what is not believed."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,40 +17,8 @@ from accounts.services import invitations
 from accounts.services.sessions import AT_PROVIDER
 from approvals.models import AuditEvent
 from tests import signing_in
+from tests.accounts.at_provider import BEGIN, FAILED, NO_ACCOUNT, claims, go, signed_in
 from tests.cast import PASSWORD, Api, person
-from tests.servers import oidc
-
-BEGIN = "/account/oidc/sso/login/"
-FAILED, NO_ACCOUNT = "The sign-in did not work", "There is no account for you yet"
-
-
-@pytest.fixture
-def provider(settings: Any) -> Iterator[oidc.Identities]:
-    """The provider, named in the settings as the environment would."""
-    with oidc.serving() as at:
-        settings.OIDC_ISSUER = at.issuer
-        app = {"provider_id": "sso", "name": "Acme", "client_id": oidc.CLIENT_ID, "secret": oidc.CLIENT_SECRET}
-        app["settings"] = {"server_url": at.issuer, "oauth_pkce_enabled": True}
-        shipped = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]
-        settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {**shipped, "APPS": [app]}}
-        yield at
-
-
-def claims(email: str, sub: str = "248289761001", **more: Any) -> dict[str, Any]:
-    return {"sub": sub, "email": email, "email_verified": True, "name": "Jane Doe", **more}
-
-
-def go(client: Client, target: str = "") -> Any:
-    """Go to the provider and come back; what our side answers then."""
-    begun = client.get(BEGIN, {"next": target} if target else {})
-    assert begun.status_code == 302, begun.text
-    back = httpx.get(begun["Location"], trust_env=False).headers["Location"]
-    return client.get(back.removeprefix("http://testserver"))
-
-
-def signed_in(client: Client) -> str | None:
-    found = User.objects.filter(pk=client.session.get("_auth_user_id")).first() if client.session else None
-    return found.email if found else None
 
 
 def test_an_invited_person_signs_in_with_their_verified_address(provider, member):

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from approvals.models import AuditEvent
-from tests.accounts.test_oidc import BEGIN, FAILED, claims, go, provider, signed_in  # noqa: F401  a fixture among them
+from tests.accounts.at_provider import BEGIN, FAILED, claims, go, signed_in
 
 CONFIGURATION = "/.well-known/openid-configuration"
 
@@ -18,7 +18,7 @@ def back_of(client: Client) -> str:
     return there.removeprefix("http://testserver")
 
 
-def test_a_provider_that_is_away_on_the_way_back_is_told_in_words_and_in_the_log(provider, member):  # noqa: F811
+def test_a_provider_that_is_away_on_the_way_back_is_told_in_words_and_in_the_log(provider, member):
     provider.person = claims(member.user.email)
     client = Client()
     back = back_of(client)
@@ -30,14 +30,14 @@ def test_a_provider_that_is_away_on_the_way_back_is_told_in_words_and_in_the_log
 
 
 @pytest.mark.parametrize("amount", ["", "?code=1&state=2", "?error=access_denied"])
-def test_who_comes_back_from_nowhere_leaves_nothing_in_the_log(provider, db, amount):  # noqa: F811
+def test_who_comes_back_from_nowhere_leaves_nothing_in_the_log(provider, db, amount):
     assert Client().get(f"{BEGIN}callback/{amount}").status_code == 401
     provider.down = frozenset({CONFIGURATION})
     assert Client().get(BEGIN).status_code == 401
     assert not AuditEvent.objects.exists()
 
 
-def test_one_address_asks_the_provider_so_often_and_no_more(provider, member, settings):  # noqa: F811
+def test_one_address_asks_the_provider_so_often_and_no_more(provider, member, settings):
     settings.LIMITS = {**settings.LIMITS, "login": 1}
     provider.person = claims(member.user.email)
     told = [Client().get(f"{BEGIN}callback/").status_code for _ in range(10)]
@@ -49,7 +49,7 @@ def test_one_address_asks_the_provider_so_often_and_no_more(provider, member, se
 
 
 @pytest.mark.parametrize("path", [CONFIGURATION, "/token", "/keys"])
-def test_an_answer_that_trickles_is_not_waited_for(provider, member, settings, path):  # noqa: F811
+def test_an_answer_that_trickles_is_not_waited_for(provider, member, settings, path):
     settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 1
     provider.person, provider.slow = claims(member.user.email), frozenset({path})
     client = Client()
@@ -58,7 +58,7 @@ def test_an_answer_that_trickles_is_not_waited_for(provider, member, settings, p
     assert signed_in(client) is None
 
 
-def test_an_answer_that_is_too_large_is_not_read(provider, member):  # noqa: F811
+def test_an_answer_that_is_too_large_is_not_read(provider, member):
     def huge(told: dict[str, Any]) -> None:
         told["more"] = "x" * 1_100_000
 

@@ -16,18 +16,10 @@ from accounts.services import invitations, people, provisioning
 from accounts.services.sessions import AT_PROVIDER
 from approvals.models import AuditEvent
 from tests import signing_in
-from tests.accounts.test_oidc import NO_ACCOUNT, claims, go, provider, signed_in  # noqa: F401  a fixture among them
+from tests.accounts.at_provider import GUEST, NO_ACCOUNT, claims, failures, go, signed_in
 from tests.accounts.test_second_factor import code_of
 from tests.cast import PASSWORD, person
 from tests.servers import oidc
-
-GUEST = "guest@acme.example"
-
-
-@pytest.fixture
-def groups(settings):
-    """Roles follow groups."""
-    settings.OIDC_WORKSPACE, settings.OIDC_ROLES = "home", {"leads": "manager", "staff": "member"}
 
 
 @pytest.fixture
@@ -36,11 +28,7 @@ def domain(settings):
     settings.OIDC_CREATE_PEOPLE, settings.OIDC_DOMAINS, settings.OIDC_WORKSPACE = True, ["acme.example"], "home"
 
 
-def failures() -> list[Any]:
-    return list(AuditEvent.objects.filter(type="login.failed").order_by("pk").values_list("target_id", flat=True))
-
-
-def test_a_role_follows_the_groups_of_who_has_a_second_factor_here_too(provider, member, groups):  # noqa: F811
+def test_a_role_follows_the_groups_of_who_has_a_second_factor_here_too(provider, member, groups):
     secret = generate_totp_secret()
     people.proved(member.user)
     TOTP.activate(member.user, secret)
@@ -53,7 +41,7 @@ def test_a_role_follows_the_groups_of_who_has_a_second_factor_here_too(provider,
     assert Membership.objects.get(user=member.user).role == Role.MEMBER
 
 
-def test_where_the_provider_tells_of_a_second_factor_none_is_asked_for_here(provider, member):  # noqa: F811
+def test_where_the_provider_tells_of_a_second_factor_none_is_asked_for_here(provider, member):
     TOTP.activate(member.user, generate_totp_secret())
     provider.person = claims(member.user.email, amr=["pwd", "otp"])
     client = Client()
@@ -61,7 +49,7 @@ def test_where_the_provider_tells_of_a_second_factor_none_is_asked_for_here(prov
     assert (signed_in(client), client.session[AT_PROVIDER]) == (member.user.email, True)
 
 
-def test_an_id_counts_at_the_provider_alone_that_gave_it(provider, member, settings):  # noqa: F811
+def test_an_id_counts_at_the_provider_alone_that_gave_it(provider, member, settings):
     provider.person = claims(member.user.email, sub="1")
     assert go(Client()).status_code == 302
     with oidc.serving() as other:
@@ -73,7 +61,7 @@ def test_an_id_counts_at_the_provider_alone_that_gave_it(provider, member, setti
         assert signed_in(client) is None
 
 
-def test_ids_of_any_length_are_told_apart(provider, member, stranger):  # noqa: F811
+def test_ids_of_any_length_are_told_apart(provider, member, stranger):
     for who, last in ((member, "a"), (stranger, "b")):
         provider.person = claims(who.user.email, sub="x" * 250 + last)
         client = Client()
@@ -81,7 +69,7 @@ def test_ids_of_any_length_are_told_apart(provider, member, stranger):  # noqa: 
         assert signed_in(client) == who.user.email
 
 
-def test_identities_of_before_are_known_by_their_provider_now(provider, member):  # noqa: F811
+def test_identities_of_before_are_known_by_their_provider_now(provider, member):
     SocialAccount.objects.create(user=member.user, provider="sso", uid="248289761001")
     migration: Any = import_module("accounts.migrations.0008_identities_by_issuer")
     migration.name_by_issuer(apps, None)
@@ -92,7 +80,7 @@ def test_identities_of_before_are_known_by_their_provider_now(provider, member):
 
 
 def test_who_comes_by_the_link_of_an_invitation_gets_its_role_and_not_that_of_their_domain(
-    provider,  # noqa: F811
+    provider,
     owner,
     domain,
 ):
@@ -120,7 +108,7 @@ def test_who_became_a_member_meanwhile_accepts_all_the_same_and_loses_nothing(ow
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_account_that_cannot_be_made_whole_is_not_made(provider, workspace, domain, monkeypatch):  # noqa: F811
+def test_an_account_that_cannot_be_made_whole_is_not_made(provider, workspace, domain, monkeypatch):
     def breaks(*_: Any, **__: Any) -> None:
         raise ConnectionError
 
@@ -134,7 +122,7 @@ def test_an_account_that_cannot_be_made_whole_is_not_made(provider, workspace, d
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_identity_of_which_the_log_cannot_be_told_is_not_connected(provider, member, monkeypatch):  # noqa: F811
+def test_an_identity_of_which_the_log_cannot_be_told_is_not_connected(provider, member, monkeypatch):
     def breaks(*_: Any, **__: Any) -> None:
         raise ConnectionError
 
@@ -149,7 +137,7 @@ def test_an_identity_of_which_the_log_cannot_be_told_is_not_connected(provider, 
 
 
 def test_who_runs_the_installation_keeps_the_password_for_the_day_that_the_provider_is_away(
-    provider,  # noqa: F811
+    provider,
     settings,
     db,
 ):
@@ -165,7 +153,7 @@ def test_who_runs_the_installation_keeps_the_password_for_the_day_that_the_provi
 
 
 @pytest.mark.parametrize(("server", "kept"), [("mail.example", True), ("", False)])
-def test_who_came_by_a_link_that_was_mailed_keeps_the_password(provider, owner, settings, server, kept):  # noqa: F811
+def test_who_came_by_a_link_that_was_mailed_keeps_the_password(provider, owner, settings, server, kept):
     settings.EMAIL_HOST = server
     _, link = invitations.invite(by=owner, email=GUEST)
     form = {"name": "Guest", "password": PASSWORD}
@@ -175,7 +163,7 @@ def test_who_came_by_a_link_that_was_mailed_keeps_the_password(provider, owner, 
     assert User.objects.get(email=GUEST).has_usable_password() == kept
 
 
-def test_a_password_that_was_set_by_a_link_stays(provider, member, settings):  # noqa: F811
+def test_a_password_that_was_set_by_a_link_stays(provider, member, settings):
     settings.EMAIL_HOST = "mail.example"
     people.proved(member.user)
     people.proved(member.user)
@@ -185,7 +173,7 @@ def test_a_password_that_was_set_by_a_link_stays(provider, member, settings):  #
     assert signing_in.post(member.user.email, PASSWORD).status_code == 302
 
 
-def test_refusals_of_the_provider_s_people_are_in_the_log(provider, member, groups, settings):  # noqa: F811
+def test_refusals_of_the_provider_s_people_are_in_the_log(provider, member, groups, settings):
     provider.person = claims(member.user.email, groups=["guests"])
     assert go(Client()).status_code == 403
     assert failures() == [member.user.pk]

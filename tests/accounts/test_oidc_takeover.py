@@ -12,8 +12,7 @@ from accounts.models import Letter, Membership, Role, User
 from accounts.services import invitations, keys, mfa, people
 from approvals.models import AuditEvent
 from tests import signing_in
-from tests.accounts.test_oidc import claims, go, provider, signed_in  # noqa: F401  a fixture among them
-from tests.accounts.test_oidc_people import GUEST, failures, groups  # noqa: F401  a fixture among them
+from tests.accounts.at_provider import GUEST, claims, failures, go, signed_in
 from tests.accounts.test_passkeys import ADD
 from tests.cast import PASSWORD, Api
 
@@ -43,7 +42,7 @@ def believing(settings):
 
 @pytest.mark.parametrize(("server", "kept"), [("", False), ("mail.example", True)])
 def test_what_was_set_up_by_a_link_that_another_saw_opens_nothing_once_the_owner_came(
-    provider,  # noqa: F811
+    provider,
     believing,
     owner,
     settings,
@@ -72,7 +71,7 @@ def test_what_was_set_up_by_a_link_that_another_saw_opens_nothing_once_the_owner
     assert (events("mfa.removed"), events("key.revoked")) == (told if kept else (told[0] + 1, told[1] + 1))
 
 
-def test_what_they_set_up_after_they_came_stays(provider, member):  # noqa: F811
+def test_what_they_set_up_after_they_came_stays(provider, member):
     provider.person = claims(member.user.email, amr=["otp"])
     go(Client())
     TOTP.activate(member.user, generate_totp_secret())
@@ -82,7 +81,7 @@ def test_what_they_set_up_after_they_came_stays(provider, member):  # noqa: F811
     assert Api(key).get("/v1/ai/sessions").status_code == 200
 
 
-def test_whose_second_factor_was_taken_is_told_by_mail(provider, member, settings):  # noqa: F811
+def test_whose_second_factor_was_taken_is_told_by_mail(provider, member, settings):
     settings.EMAIL_HOST = "mail.example"
     TOTP.activate(member.user, generate_totp_secret())
     provider.person = claims(member.user.email)
@@ -92,7 +91,7 @@ def test_whose_second_factor_was_taken_is_told_by_mail(provider, member, setting
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_the_log_cannot_be_told_of_is_not_taken(provider, member, monkeypatch):  # noqa: F811
+def test_what_the_log_cannot_be_told_of_is_not_taken(provider, member, monkeypatch):
     def breaks(*_: Any, **__: Any) -> None:
         raise ConnectionError
 
@@ -106,7 +105,7 @@ def test_what_the_log_cannot_be_told_of_is_not_taken(provider, member, monkeypat
     assert User.objects.get(pk=member.user.pk).has_usable_password()
 
 
-def test_who_is_in_no_group_any_more_is_signed_out_everywhere_and_keeps_the_role(provider, member, groups):  # noqa: F811
+def test_who_is_in_no_group_any_more_is_signed_out_everywhere_and_keeps_the_role(provider, member, groups):
     people.proved(member.user)
     provider.person = claims(member.user.email, groups=["staff"])
     go(here := Client())
@@ -127,7 +126,7 @@ def test_who_is_in_no_group_any_more_is_signed_out_everywhere_and_keeps_the_role
     assert works(tokens(member.user.email)) == (True, True)
 
 
-def test_a_stranger_to_the_account_who_is_refused_ends_nothing_of_it(provider, member, groups):  # noqa: F811
+def test_a_stranger_to_the_account_who_is_refused_ends_nothing_of_it(provider, member, groups):
     mine = signing_in.browser(member.user.email, PASSWORD)
     provider.person = claims(member.user.email, groups=[])
     assert go(Client()).status_code == 403
