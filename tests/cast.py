@@ -131,6 +131,14 @@ def client_of() -> Callable[[Actor], Api]:
 
 
 @pytest.fixture
+def console(owner: Actor) -> Client:
+    """The owner's browser."""
+    client = Client(headers={"Accept": "text/html"})
+    client.force_login(owner.user)
+    return client
+
+
+@pytest.fixture
 def api(member: Actor, client_of: Callable[[Actor], Api]) -> Api:
     """The member's client."""
     return client_of(member)
