@@ -10,32 +10,13 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Group
 from agents.models import Agent
 from approvals.services import audit
-from chat.models import Message, ReadMark, RunState
-from chat.services import background, conversations, finishing, inbox, leases, runs
+from chat.models import Message, ReadMark
+from chat.services import background, conversations, inbox, runs
 from core import ids
+from tests.chat.answering import answer_all
 from tests.chat.conftest import REHEARSAL
 
 INBOX, READ = "/v1/ai/inbox", "/v1/ai/inbox/read"
-
-
-def answer_all(text="An answer."):
-    """Answer every run that is ready."""
-    for claim in leases.claim("test", limit=100):
-        finishing.finish(
-            [
-                finishing.Outcome(
-                    run_id=claim.run_id,
-                    conversation_id=claim.conversation_id,
-                    workspace_id=claim.workspace_id,
-                    attempt=claim.attempt,
-                    seq=claim.seq + 2,
-                    state=RunState.COMPLETED,
-                    parts=[{"type": "text", "text": text}],
-                    provider="rehearsal",
-                    model="rehearsal",
-                )
-            ]
-        )
 
 
 def unread(client, **query):

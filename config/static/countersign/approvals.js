@@ -1,39 +1,14 @@
 // Keeps an open inbox or approval as it stands on the server. The socket only says "look again"; what is shown is asked
 // for over HTTP, as the person who is signed in. Without the socket the page looks by itself every ten seconds.
+
+import { tick } from "./inbox/time.js";
+
 (() => {
-  "use strict";
   const page = document.querySelector("[data-live]");
   if (!page) return;
 
-  const POLL_MS = 10_000, QUIET_MS = 60_000, GAP_MS = 300, STAY_MS = 8_000, SOON_SECONDS = 300;
+  const POLL_MS = 10_000, QUIET_MS = 60_000, GAP_MS = 300, STAY_MS = 8_000;
   const state = page.querySelector("[data-live-state]");
-
-  // Time. Spans come from the database in seconds and are counted on by this page's own clock, which only runs.
-  const UNITS = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
-  const words = (seconds) => {
-    const parts = [];
-    let left = Math.max(0, Math.floor(seconds));
-    for (const [size, unit] of UNITS) {
-      const many = Math.floor(left / size);
-      left -= many * size;
-      if (many) parts.push(`${many} ${unit}`);
-      else if (parts.length) break;
-    }
-    return parts.slice(0, 2).join(" ") || "0 s";
-  };
-  const tick = () => {
-    for (const time of page.querySelectorAll("time[data-up], time[data-down]")) {
-      const up = "up" in time.dataset;
-      time.since ??= performance.now();
-      const passed = (performance.now() - time.since) / 1000;
-      const now = up ? Number(time.dataset.up) + passed : Number(time.dataset.down) - passed;
-      const text = words(now);
-      if (time.textContent !== text) time.textContent = text;
-      if (!up) time.parentElement.classList.toggle("soon", now < SOON_SECONDS);
-    }
-  };
-  setInterval(tick, 1000);
-  tick();
 
   // Asking: one request at a time, another after it if something was said meanwhile.
   let asking = false, again = false, lastAsked = Date.now();

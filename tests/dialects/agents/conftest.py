@@ -8,9 +8,10 @@ import pytest
 from accounts.models import Actor
 from accounts.services import keys
 from agents.models import Agent, AgentTeam, TeamMember
-from chat.models import Conversation, RunState
-from chat.services import finishing, leases, partners, runs
+from chat.models import Conversation
+from chat.services import partners, runs
 from tests.cast import Api
+from tests.chat.answering import answer_all
 from tests.chat.conftest import REHEARSAL
 
 Talk = Callable[..., Conversation]
@@ -43,30 +44,6 @@ def foreign_agent(other_workspace) -> Agent:
     return Agent.objects.create(workspace=other_workspace, slug="ada", name="Ada of elsewhere")
 
 
-def parts_of(text: str) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": text}]
-
-
-def answer_all(parts: list[dict[str, Any]]) -> None:
-    """Answer every run that is ready with these parts."""
-    for claim in leases.claim("test", limit=100):
-        finishing.finish(
-            [
-                finishing.Outcome(
-                    run_id=claim.run_id,
-                    conversation_id=claim.conversation_id,
-                    workspace_id=claim.workspace_id,
-                    attempt=claim.attempt,
-                    seq=claim.seq + 2,
-                    state=RunState.COMPLETED,
-                    parts=parts,
-                    provider="rehearsal",
-                    model="rehearsal",
-                )
-            ]
-        )
-
-
 @pytest.fixture
 def talk() -> Talk:
     """Lets a person say something to an agent or a team, and be answered; gives the conversation."""
@@ -74,7 +51,7 @@ def talk() -> Talk:
     def say(by: Actor, to: Any, text: str = "Hello", answer: Any = "An answer.", into: Any = None) -> Conversation:
         conversation = partners.open_(to, by=by, conversation_id=into)
         runs.start(conversation, text=text, by=by, choice=REHEARSAL)
-        answer_all(parts_of(answer) if isinstance(answer, str) else answer)
+        answer_all(answer)
         return conversation
 
     return say

@@ -10,8 +10,8 @@ from core import ids
 from memory.services import entries
 from memory.services.entries import New
 from tests.cast import person
+from tests.chat.answering import answer_all
 from tests.chat.conftest import REHEARSAL
-from tests.dialects.agents.conftest import answer_all, parts_of
 
 
 def of(agent, rest):
@@ -157,7 +157,7 @@ def test_what_was_read_is_marked_by_message_by_conversation_or_all(api, member, 
 def test_what_the_agent_says_as_a_companion_is_another_inboxs(api, member, smart_home):
     conversation = conversations.create(smart_home, by=member)
     runs.start(conversation, text="Hello", by=member, choice=REHEARSAL)
-    answer_all(parts_of("As a companion"))
+    answer_all("As a companion")
     assert api.get(of(smart_home.agent, "inbox")).json() == {"messages": [], "unread": 0}
     assert api.post(of(smart_home.agent, "mark-read"), {}).json()["marked"] == 0
     assert api.get("/v1/ai/inbox").json()["unread"] == 1
