@@ -11,6 +11,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PACKAGES := core accounts approvals agents companions memory chat config
 export PYTHONUNBUFFERED := 1
+unexport PYTHONDONTWRITEBYTECODE  # what is compiled once serves all processes of a stack, and all stacks of the tests
 
 .PHONY: help up test test-long contract lint bench bench-approvals bench-adapters bench-agents bench-dialects bench-memory bench-page compatibility chaos worker shell migrations clean
 
@@ -26,7 +27,7 @@ test: $(VENV)/.dev  ## Run the tests; ARGS="tests/chat -k cancel" chooses some
 	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m pytest $(or $(ARGS),-n logical --maxprocesses 4 --dist worksteal -m "not long")
 
 test-long: $(VENV)/.dev  ## Run the tests that start whole deployments, talk in terminals and restore backups
-	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m pytest -m long tests/deploy tests/operations tests/platform tests/chaos
+	@exec env -u DJANGO_SETTINGS_MODULE $(PY) -m pytest -m long tests
 
 contract: $(VENV)/.dev  ## Make a hundred requests of each operation of each dialect and hold the answers to the documents
 	@exec env -u DJANGO_SETTINGS_MODULE REQUESTS=100 $(PY) -m pytest tests/dialects/test_generated_requests.py --timeout 0 $(ARGS)
