@@ -56,7 +56,7 @@ TOTALS_EXAMPLE = OpenApiExample(
 LIMIT = {
     "scope": "each_person",
     "period": "month",
-    "tokens": {"limit": 500000, "used": 976, "held": 0, "left": 499024},
+    "tokens": {"limit": 500000, "used": 976, "held": 0, "left": 499024, "per_answer": 4000},
     "usd": None,
     "resets_at": "2026-12-01T00:00:00Z",
 }

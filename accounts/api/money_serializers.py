@@ -93,6 +93,7 @@ class TokensOut(serializers.Serializer[Any]):
     used = serializers.IntegerField()
     held = serializers.IntegerField(help_text="For answers that are being given.")
     left = serializers.IntegerField()
+    per_answer = serializers.IntegerField(help_text="What is held for an answer until its length is known, at most.")
 
 
 class DollarsOut(serializers.Serializer[Any]):

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import BudgetPeriod, BudgetScope
@@ -69,14 +70,17 @@ class Standing:
 
 
 class BudgetExceeded(DomainError):
-    """A limit is reached; `budget` in the problem says which, how it stands, and when it begins anew."""
+    """A limit is reached; `budget` in the problem says which, how it stands, and when it begins anew.
+
+    Of a call that was not let through the detail says what would have been held back for it, the `needed`.
+    """
 
     code: ClassVar[str] = "budget_exceeded"
     status: ClassVar[int] = 402
     title: ClassVar[str] = "The budget is used up"
 
-    def __init__(self, standing: Standing) -> None:
-        super().__init__(_sentence(standing), extra={"budget": told(standing)})
+    def __init__(self, standing: Standing, needed: Amount | None = None) -> None:
+        super().__init__(_sentence(standing, needed), extra={"budget": told(standing)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,7 @@ def reserve(limits: Sequence[Limit], *, workspace_id: UUID, run_id: UUID, most: 
             cursor.execute(_OPEN, parameters)
     if full:
         refusing = [limit for limit, use in zip(limits, ordered, strict=True) if use in full]
-        raise BudgetExceeded(standings(refusing[:1], workspace_id=workspace_id)[0])
+        raise BudgetExceeded(standings(refusing[:1], workspace_id=workspace_id)[0], most)
     return Hold(run_id, call_id, tuple(ordered))
 
 
@@ -229,6 +233,7 @@ def told(standing: Standing) -> dict[str, Any]:
             "used": standing.used.tokens,
             "held": standing.held.tokens,
             "left": standing.tokens_left,
+            "per_answer": settings.BUDGET_ANSWER_TOKENS,
         }
     )
     usd = (
@@ -271,7 +276,7 @@ def _parameters(limits: Sequence[Limit], workspace_id: UUID) -> dict[str, Any]:
     }
 
 
-def _sentence(standing: Standing) -> str:
+def _sentence(standing: Standing, needed: Amount | None) -> str:
     limit, starts_anew = standing.limit, f"{standing.resets_at:%Y-%m-%d %H:%M} UTC"
     whose = "The allowance of this workspace's tier" if limit.of_tier else _WHOSE[limit.scope]
     parts = []
@@ -279,9 +284,27 @@ def _sentence(standing: Standing) -> str:
         parts.append(f"{standing.used.tokens:,} of {limit.tokens:,} tokens")
     if limit.usd is not None:
         parts.append(f"{standing.used.usd or 0:.2f} of {limit.usd:.2f} US dollars")
-    held = "" if standing.tokens_gone or standing.usd_gone else ", and calls under way may take the rest"
     when = "today" if limit.period == BudgetPeriod.DAY else "this month"
-    return (
-        f"{whose} does not cover this: {' and '.join(parts)} were used {when}{held}. It begins anew at {starts_anew}; "
-        "an admin of the workspace can raise it."
-    )
+    used = f"{whose} does not cover this: {' and '.join(parts)} were used {when}"
+    then = f"It begins anew at {starts_anew}; an admin of the workspace can raise it."
+    if needed is None or standing.tokens_gone or standing.usd_gone:
+        return f"{used}. {then}"
+    if short := _short(limit, Amount(0), needed):
+        return (
+            f"{used}, but {short} are held back for a message and its answer until its length is known. That is more "
+            "than all of it, so it lets none through, nor will it when it begins anew: an admin of the workspace can "
+            "raise it above that, or the operator can lower BUDGET_ANSWER_TOKENS."
+        )
+    if short := _short(limit, standing.used, needed):
+        return f"{used}, and {short} are held back for a message and its answer until its length is known. {then}"
+    return f"{used}, and calls under way may take the rest. Try again when they are over. {then}"
+
+
+def _short(limit: Limit, used: Amount, needed: Amount) -> str:
+    """What is needed of that for which the limit has no room beside what was used; empty where it has."""
+    short = []
+    if limit.tokens is not None and used.tokens + needed.tokens > limit.tokens:
+        short.append(f"{needed.tokens:,} tokens")
+    if limit.usd is not None and needed.usd and (used.usd or NOTHING) + needed.usd > limit.usd:
+        short.append(f"{needed.usd:.4f} US dollars")
+    return " and ".join(short)

@@ -118,13 +118,34 @@ def test_a_refusal_names_the_budget_how_it_stands_and_when_it_begins_anew(worksp
         reserve(member)
     told = refused.value.extra["budget"]
     assert (told["scope"], told["period"]) == ("workspace", "month")
-    assert told["tokens"] == {"limit": 150, "used": 100, "held": 0, "left": 50}
+    assert told["tokens"] == {"limit": 150, "used": 100, "held": 0, "left": 50, "per_answer": 4_000}
     assert told["usd"] == {"limit": 5.0, "used": 0.01, "held": 0.0, "left": 4.99}
     resets = datetime.datetime.fromisoformat(told["resets_at"])
     assert (resets.day, resets.hour, resets.minute) == (1, 0, 0)
     assert resets > timezone.now()
     assert "begins anew at" in refused.value.detail
     assert refused.value.status == 402
+
+
+def test_a_budget_below_what_one_answer_is_held_back_for_says_so_and_blames_no_call(workspace, member):
+    limit_to(workspace, scope="each_person", tokens=3_000, usd=Decimal(5))
+    with pytest.raises(BudgetExceeded) as refused:
+        reserve(member, Amount(4_010, Decimal("0.01")))
+    said = refused.value.detail
+    assert said.startswith("Your budget does not cover this: 0 of 3,000 tokens and 0.00 of 5.00 US dollars were used")
+    assert "but 4,010 tokens are held back for a message and its answer" in said
+    assert "an admin of the workspace can raise it above that, or the operator can lower BUDGET_ANSWER_TOKENS" in said
+    assert "under way" not in said
+
+
+def test_a_budget_with_too_little_left_for_an_answer_says_what_that_takes(workspace, member):
+    limit_to(workspace, tokens=150, usd=Decimal("0.015"))
+    spend(member)
+    with pytest.raises(
+        BudgetExceeded, match="and 100 tokens and 0.0100 US dollars are held back for a message"
+    ) as refused:
+        reserve(member)
+    assert "under way" not in refused.value.detail
 
 
 def test_dollars_limit_what_costs_the_workspace_money_alone(workspace, member):

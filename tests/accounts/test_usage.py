@@ -184,7 +184,7 @@ def test_a_message_over_budget_is_refused_at_the_door_and_stored_nowhere(api, me
     assert (answer.status_code, answer.headers["Content-Type"]) == (402, "application/problem+json")
     problem = answer.json()
     assert problem["code"] == "budget_exceeded"
-    assert problem["budget"]["tokens"] == {"limit": 100, "used": 100, "held": 0, "left": 0}
+    assert problem["budget"]["tokens"] == {"limit": 100, "used": 100, "held": 0, "left": 0, "per_answer": 4_000}
     assert api.get("/v1/ai/sessions").json()["total"] == 0
 
 
