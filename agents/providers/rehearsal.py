@@ -1,4 +1,4 @@
-"""The offline provider: it asks no model and says so, answers the same each time, and fails on request.
+"""The offline provider: it asks no model and says so, answers the same request the same each time, fails on request.
 
 How a message directs it is told in `directions`. It calls tools where a directive says so, or where the words of the
 message name one that is offered, and afterwards tells what they said. A part of a directive that it does not know is
@@ -22,6 +22,7 @@ OPENING = "This is a rehearsal: no model was asked."
 SPEAKING_SECONDS = 60.0
 _PERSONA = re.compile(r"You are ([^.\n]{1,200})")
 _EVENT = re.compile(r"<event>[^<]*</event>")
+_OWN = re.compile(r"\[[\d-]+, you\]")  # the line of a memory that the companion said
 _WORD = re.compile(r"\s*\S+\s?")
 
 
@@ -53,7 +54,7 @@ def _answer(request: ChatRequest, directions: Directions) -> list[str]:
     who = persona.group(1) if persona else "the companion"
     turns = sum(m.role == "user" and not m.recalled for m in request.messages)
     parts = [
-        "The same message always gets this same answer.",
+        "What I say is made by fixed rules, of your message and of what I am told with it.",
         f"You asked: “{quoted}”" if quoted else "Your message was empty.",
         *_memories(request),
         *_pictures(request),
@@ -67,12 +68,17 @@ def _answer(request: ChatRequest, directions: Directions) -> list[str]:
 
 
 def _memories(request: ChatRequest) -> list[str]:
-    """What it was told of the person, word for word: so a rehearsal shows what a model would know."""
+    """What it was told of the person, word for word: so a rehearsal shows what a model would know.
+
+    What the companion said itself is counted alone, or rehearsals would recite one another.
+    """
     recalled = "\n".join(m.content for m in request.messages if m.recalled)
     lines = [line for line in recalled.splitlines() if line.startswith(("- ", "["))]
-    if not lines:
-        return []
-    return ["I was told that this is remembered of you:\n" + "\n".join(lines)]
+    theirs = [line for line in lines if not _OWN.match(line)]
+    told = ["I was told that this is remembered of you:\n" + "\n".join(theirs)] if theirs else []
+    if own := len(lines) - len(theirs):
+        told.append(f"I was told {own} of my own answers, too, which I do not say again.")
+    return told
 
 
 def _pictures(request: ChatRequest) -> list[str]:

@@ -65,6 +65,20 @@ async def test_it_answers_a_conversation_without_a_word_of_the_person():
     assert text(await hear(ChatRequest("rehearsal", ()))).startswith("This is a rehearsal")
 
 
+async def test_it_tells_what_is_remembered_of_the_person_and_recites_no_answer_of_its_own():
+    first = text(await hear(quick("Where do I live?")))
+    remembered = "\n".join(
+        ["Who they are:", "- home: Lives in Oslo.", "What happened:", "[2026-01-02, person] I moved.",
+         f"[2026-01-02, you] {' '.join(first.split())}"]
+    )  # fmt: skip
+    asked = ChatMessage("user", "Where do I live? [[rehearse: interval=0]]")
+    told = text(await hear(ChatRequest("rehearsal", (ChatMessage("user", remembered, recalled=True), asked))))
+    assert "remembered of you:\n- home: Lives in Oslo.\n[2026-01-02, person] I moved.\n\n" in told
+    assert "I was told 1 of my own answers" in told
+    assert told.count("This is a rehearsal") == 1
+    assert "always" not in told, "what it is told changes what it says"
+
+
 async def test_tokens_and_interval_are_followed():
     began = time.monotonic()
     events = await hear(ask("rehearsal", "[[rehearse: tokens=20 interval=10]]"))
