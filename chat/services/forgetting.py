@@ -76,8 +76,10 @@ def scrub(owner: Owner, what: Scrub, by: By) -> dict[UUID, str]:
     reach = _reach(theirs, what, told)  # as it is now that nothing there changes
     _actions(_of(owner).filter(Q(conversation__in=ids) | Q(conversation=None) | Q(pk__in=told)), reach, what, by)
     changed, titled = _messages(conversations, reach, what)
+    said = set(Message.objects.filter(pk__in=what.touched).values_list("conversation_id", flat=True))
     for conversation in conversations:
-        if conversation.pk in titled or what.own.tells(conversation.title, near=True):
+        # Where it was only told, a title shares a word with it by chance.
+        if conversation.pk in titled or what.own.tells(conversation.title, near=conversation.pk in said):
             Conversation.objects.filter(pk=conversation.pk).update(title="")
     Compaction.objects.filter(conversation__in=ids).delete()
     for run in waiting:
@@ -170,23 +172,27 @@ def _messages(conversations: Iterable[Conversation], reach: _Reach, what: Scrub)
     for some in _pages(rows):
         stored = []
         for message in some:
-            if message.pk in what.whole or message.conversation_id in lost:
-                gone.append(message.pk)
-                title = titles.get(message.conversation_id)
-                if title and message.content.lstrip().startswith(title):
-                    titled.add(message.conversation_id)
-                continue
-            before = message.content
+            before, title = message.content, titles.get(message.conversation_id)
+            whole = message.pk in what.whole or message.conversation_id in lost
             theirs = message.role == MessageRole.USER and message.conversation_id not in below
-            if _scrub_message(message, what.own if theirs else what):
+            if whole:
+                gone.append(message.pk)
+            elif _scrub_message(message, what.own if theirs else what):
                 stored.append(message)
                 if message.content != before:
                     changed[message.pk] = message.content
+            if title and _begins(before, title) and (whole or not _begins(message.content, title)):
+                titled.add(message.conversation_id)
         Message.objects.bulk_update(stored, ["content", "parts", "metadata"])
     left = [{"type": "text", "text": FORGOTTEN}]
     Message.objects.filter(pk__in=gone).update(content=FORGOTTEN, parts=left, metadata={"forgotten": True})
     Attachment.objects.filter(message__in=gone).delete()
     return changed, titled
+
+
+def _begins(content: str, title: str) -> bool:
+    """Whether a message begins with a title, which was made of it then."""
+    return content.lstrip().startswith(title)
 
 
 def _pages(rows: "QuerySet[_Row]") -> Iterator[list[_Row]]:

@@ -68,6 +68,25 @@ def test_the_title_and_the_context_of_a_forgotten_message_go_with_it(member, tal
     assert list(Conversation.objects.order_by("pk").values_list("pk", "title")) == [(one.pk, ""), (named.pk, "My talk")]
 
 
+def test_a_title_goes_where_it_holds_what_is_forgotten_and_not_where_it_shares_a_word(member, smart_home, talk):
+    said = f"I live in {SECRET} near a very large and very old and very quiet harbour"
+    source = talk((f"{said}, and I like it there.", "Noted."), title=f"{said}…")
+    renamed = talk((f"I live in {SECRET}.", "Noted."), title=f"My move to {SECRET}")
+    told = talk(("Where do penguins live?", "In the south."), ("Where am I?", f"In {SECRET}."),
+                title="Where do penguins live?")  # fmt: skip
+    named = talk(("Hello", "Hello."), title=f"I live in {SECRET}")
+    entry = learned(member, smart_home, renamed)
+    first = source.messages.earliest("created_at")
+    Source.objects.create(entry=entry, message_id=first.pk, start=0, end=len(first.content))
+    for one in (told, named):
+        run_of(one, one.messages.filter(role="user").latest("created_at"), memories=[str(entry.pk)])
+    forgetting.forget(entry, by=By.person(member))
+    titles = dict(Conversation.objects.values_list("pk", "title"))
+    assert (titles[source.pk], titles[renamed.pk], titles[named.pk]) == ("", "", "")
+    assert titles[told.pk] == "Where do penguins live?"
+    assert [line for line in left() if SECRET in line] == []
+
+
 def test_what_tools_without_effect_were_told_for_a_forgotten_message_goes(member, api, talk):
     one = talk((f"{SECRET} is my home", f"{SECRET}, noted."))
     action_of(run_of(one), "web_search", {"query": f"plumber {SECRET}", "most": 5}, f"plumbers of {SECRET}")
