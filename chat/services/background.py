@@ -19,6 +19,8 @@ from chat.services import runs
 from core import ids
 from core.errors import Conflict, DomainError, Invalid
 
+BY_SCHEDULE = {"woken": "schedule"}  # the metadata of what an agent is told that nobody woke
+
 log = logging.getLogger(__name__)
 
 
@@ -83,7 +85,13 @@ def wake(
         # The author is read after the lock: a joined row would be the one of before it.
         behind = locked.author if by_itself else behind
         return runs.start(
-            conversation, text=text, by=nobody, choice=choice, behind=behind, behind_ids=authors.of(locked)
+            conversation,
+            text=text,
+            by=nobody,
+            choice=choice,
+            metadata={**BY_SCHEDULE} if by_itself else None,
+            behind=behind,
+            behind_ids=authors.of(locked),
         )
 
 

@@ -22,6 +22,7 @@ from core import digest
 from core.errors import DomainError, FieldError, Invalid
 
 SILENT = "client_silent"
+SAID_NO = "rejected_before"
 REFUSALS = {
     "unknown_tool": "There is no such tool here.",
     "malformed_arguments": "The arguments are not a JSON object.",
@@ -30,6 +31,8 @@ REFUSALS = {
     "team_disabled": "The team that asked is switched off.",
     "workspace_frozen": "The workspace is frozen: no action runs until an admin lifts that.",
     "too_many_requests": "This run has asked for as many approvals as it may. Wait for those, or do without.",
+    SAID_NO: "People said no to this very call when the agent woke before. They are asked again once it was not called "
+    "for in between.",
     "observed": "This agent only observes: the proposal was recorded, and nothing ran.",
     "cancelled": "The run was cancelled before the call began.",
     "tool_changed": "The tool, or where it reaches, was changed since the call was judged. Propose it again.",

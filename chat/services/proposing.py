@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 
 from agents.providers.base import ToolCall
 from approvals.models import Approval
@@ -14,6 +15,7 @@ from approvals.services import approvals, audit, policies
 from chat.models import Action, ActionState, Run, RunState
 from chat.services import actions, gate, ledger
 from chat.services.actions import Asked, Called
+from chat.services.background import BY_SCHEDULE
 from chat.services.ledger import Spent
 from chat.transcript import Part
 from core import faults, ids
@@ -126,7 +128,7 @@ def _action(run: Run, step: Step, place: int, key: UUID, judged: gate.Judged, po
 
 
 def _ask(run: Run, action: Action, judged: gate.Judged, ask: Ask, before: int) -> Asked | None:
-    """Ask for an action's approval, unless one is remembered that covers it, or the run has asked too often."""
+    """Ask for an action's approval, unless one is remembered that covers it, people said no, or it asked too often."""
     assert judged.call is not None, "a call that is asked about was judged"
     # What is remembered was decided for the person alone: it covers nothing that comes by a key which another made.
     shared = run.behind_id is not None and run.conversation.user_id is not None
@@ -134,11 +136,37 @@ def _ask(run: Run, action: Action, judged: gate.Judged, ask: Ask, before: int) -
     if grant is not None:
         action.grant_id = grant.pk
         return None
+    if _said_no(run, action):
+        actions.refuse(action, gate.SAID_NO)
+        return None
     if before >= ask.most_per_run:
         actions.refuse(action, "too_many_requests")
         return None
     action.state = ActionState.WAITING
     return actions.request(run, action, judged.call, ask, judged.preview)
+
+
+def _said_no(run: Run, action: Action) -> bool:
+    """Whether an agent that wakes by its schedule asks for what people rejected, and it came to at each waking since.
+
+    A waking that came to its end without this call ends that: what was is over then, and what comes is new.
+    """
+    if run.parent_id is not None or not _woke_by_itself(run):
+        return False
+    no = Action.objects.filter(run=OuterRef("pk"), tool=action.tool, arguments=action.arguments)
+    wakings = Run.objects.filter(
+        conversation__agent=run.agent_id,
+        conversation__user=None,
+        conversation__lt=run.conversation_id,
+        parent=None,
+        message__metadata__contains=BY_SCHEDULE,
+    ).annotate(said_no=Exists(no.filter(code__in=("rejected", gate.SAID_NO))))
+    counted = wakings.filter(Q(state=RunState.COMPLETED) | Q(said_no=True)).order_by("-conversation_id")
+    return counted.values_list("said_no", flat=True).first() is True
+
+
+def _woke_by_itself(run: Run) -> bool:
+    return run.conversation.user_id is None and BY_SCHEDULE.items() <= run.message.metadata.items()
 
 
 def hold_for_people(run_id: UUID, attempt: int, seq: int, parts: Sequence[Part]) -> bool:

@@ -4,17 +4,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from agents import brain
 from agents.models import Agent, AgentKind
-from agents.providers.base import UnknownModel
+from agents.providers.base import ToolCall, UnknownModel
 from agents.services import definitions
-from approvals.models import Approval, AuditEvent
-from approvals.services import audit
+from approvals.models import Approval, AuditEvent, Decision
+from approvals.services import approvals, audit
 from chat.models import Action, Conversation, Run
-from chat.services import background, leases
+from chat.services import background, leases, proposing
 from core.errors import Invalid
 from tests.accounts.test_members import waits_for_a_lock
+from tests.chat.acting import RESTART, of
 
 
 @pytest.fixture
@@ -120,6 +122,41 @@ def test_an_agent_that_was_changed_meanwhile_is_answered_for_by_its_model_of_now
     Agent.objects.filter(pk=guard.pk).delete()
     with pytest.raises(background.AgentOff):
         background.wake(stale, who=audit.SYSTEM)
+
+
+def called(run: Run, *arguments: dict) -> list[str]:
+    """How the calls of a restart with these arguments stand, once the run has come to them."""
+    [claim] = leases.claim("test", limit=1)
+    calls = [ToolCall(f"call_1_{place}", RESTART[0], one) for place, one in enumerate(arguments, 1)]
+    step = proposing.Step(run_id=run.pk, attempt=claim.attempt, number=1, seq=9, parts=[], usage=None, calls=calls)
+    proposing.propose(step)
+    return [action.code or action.state for action in of(run)]
+
+
+def end(run: Run, state: str = "completed") -> None:
+    Run.objects.filter(pk=run.pk).update(state=state, active=False, ended_at=timezone.now(), lease_until=None)
+
+
+def test_after_a_no_an_agent_does_not_ask_again_by_itself(guard, owner):
+    web, other = RESTART[1], {"service": "database"}
+    run = background.on_schedule(guard.pk)
+    assert called(run, web) == ["waiting"]
+    [action] = of(run)
+    approvals.decide(action.approval_id, by=owner, decision=Decision.REJECT, reason="It is being repaired.")
+    end(run, "failed")  # the no stands, whatever became of the answer
+    run = background.on_schedule(guard.pk)
+    assert called(run, web, other) == ["rejected_before", "waiting"], "another service is another matter"
+    assert "People said no" in of(run)[0].result
+    end(run)
+    end(background.on_schedule(guard.pk), "failed")  # which says nothing of what it would have asked
+    run = background.on_schedule(guard.pk)
+    assert called(run, web) == ["rejected_before"]
+    end(run)
+    run = background.wake(guard, told="An alarm came.", who=audit.SYSTEM)
+    assert called(run, web) == ["waiting"], "somebody woke it for this"
+    end(run)
+    end(background.on_schedule(guard.pk))  # the service runs again: nothing is to be asked
+    assert called(background.on_schedule(guard.pk), web) == ["waiting"], "it stopped anew"
 
 
 def test_a_companion_does_not_work_in_the_background(smart_home):
