@@ -194,10 +194,15 @@ def page(
     cursor: str | None = None,
     companion: str | None = None,
     words: str | None = None,
-    archived: bool = False,
+    archived: bool | None = None,
 ) -> Page:
-    """The caller's conversations, most recent first; raises Invalid for a cursor that is none of ours."""
-    rows = Conversation.objects.visible_to(by).filter(archived=archived, quoted=False).select_related("companion")
+    """The caller's conversations, most recent first; raises Invalid for a cursor that is none of ours.
+
+    Where it is not said whether they are `archived`, they are not, but words are looked for in all titles.
+    """
+    rows = Conversation.objects.visible_to(by).filter(quoted=False).select_related("companion")
+    if archived is not None or words is None:
+        rows = rows.filter(archived=bool(archived))
     if companion is not None:
         rows = rows.filter(companion__type=companion)
     if words is not None:

@@ -237,6 +237,9 @@ def test_sessions_are_found_by_companion_title_and_archive(world: World):
     assert found(companion="smart-home") == [wanted, other, str(world.me.session.pk)]
     assert found(companion="no-such-type") == []
     assert found(archived="true") == archived
+    Conversation.objects.filter(pk=archived[0]).update(title="Heating, long ago")
+    both = found(q="heating", archived="true"), found(q="heating", archived="false")
+    assert (set(found(q="heating")), both) == ({wanted, *archived}, (archived, [wanted])), "a search finds both"
 
 
 def test_a_session_is_renamed_archived_and_brought_back(world: World):

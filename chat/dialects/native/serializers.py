@@ -148,7 +148,10 @@ class SessionsQuery(QuerySerializer):
     offset = serializers.IntegerField(min_value=0, max_value=10_000, default=0)
     companion = serializers.SlugField(max_length=60, required=False)
     q = serializers.CharField(max_length=200, required=False, help_text="Words of the title.")
-    archived = serializers.BooleanField(default=False)
+    archived = serializers.BooleanField(
+        required=False,
+        help_text="Those that are archived, or those that are not; not given: those that are not, and with `q` both.",
+    )
     cursor = serializers.CharField(max_length=200, required=False, help_text="`next_cursor` of the page before.")
 
 

@@ -56,7 +56,7 @@ class SessionsView(APIView):
             cursor=query.get("cursor"),
             companion=query.get("companion"),
             words=query.get("q"),
-            archived=query["archived"],
+            archived=query.get("archived"),
         )
         return Response(
             {

@@ -10,8 +10,9 @@ const PAGE = 40, MOST_AT_ONCE = 100, PATIENCE_MS = 200;
 export class Sidebar {
   #rows = new Map(); // by id: {row, as}, where `as` is what the row tells
 
-  constructor(root, { sessions, nextCursor, openId, titleLimit, onChanged, onProblem }) {
-    Object.assign(this, { root, cursor: nextCursor, openId, titleLimit, onChanged, onProblem, asked: 0 });
+  // `onLeave` is told that the open conversation is about to be deleted, `onStay` that it is there still.
+  constructor(root, { sessions, nextCursor, openId, titleLimit, onChanged, onProblem, onLeave, onStay }) {
+    Object.assign(this, { root, cursor: nextCursor, openId, titleLimit, onChanged, onProblem, onLeave, onStay, asked: 0 });
     this.list = find("[data-sessions]", root);
     this.search = find("#search", root);
     this.archived = find("[data-archived]", root);
@@ -47,7 +48,8 @@ export class Sidebar {
   async refresh(cursor = null) {
     const number = ++this.asked;
     const limit = cursor ? PAGE : Math.min(Math.max(PAGE, this.list.children.length), MOST_AT_ONCE); // no fewer than are shown
-    const query = new URLSearchParams({ limit, archived: this.archived.checked });
+    const query = new URLSearchParams({ limit });
+    if (this.archived.checked) query.set("archived", true); // else a search finds those and all others
     if (this.search.value.trim()) query.set("q", this.search.value.trim());
     if (cursor) query.set("cursor", cursor);
     try {
@@ -75,7 +77,7 @@ export class Sidebar {
 
   // A row is drawn anew only where it tells something else.
   #known(session) {
-    const as = JSON.stringify([session.title, session.archived, session.id === this.openId]);
+    const as = JSON.stringify([session.title, session.archived, this.archived.checked, session.id === this.openId]);
     if (this.#rows.get(session.id)?.as !== as) this.#rows.set(session.id, { as, row: this.#row(session) });
     return this.#rows.get(session.id).row;
   }
@@ -92,7 +94,8 @@ export class Sidebar {
       make("div", { class: "card" }, choice("Rename", () => this.rename(session)),
         choice(session.archived ? "Bring back" : "Archive", () => this.#change(session, { archived: !session.archived })),
         choice("Delete…", () => this.delete(session), "danger")));
-    return make("li", { data: { session: session.id } }, link, menu);
+    const archived = session.archived && !this.archived.checked ? [make("span", { class: "tag" }, "archived")] : [];
+    return make("li", { data: { session: session.id } }, link, ...archived, menu);
   }
 
   async rename(session) {
@@ -115,19 +118,25 @@ export class Sidebar {
     const values = await ask({
       title: `Delete “${readable(session.title || "Untitled")}”?`, danger: true, yes: "Delete",
       text: "Its messages and images go for good, and an answer under way is stopped. What was done and approved stays in the audit log.",
-      fields: [make("p", {}, forget, " ", make("label", { for: "ask-forget" }, "Forget what is remembered of it, too"))],
+      fields: [
+        make("p", {}, "What is remembered of it, word for word, stays in your ", make("a", { href: "/memory/" }, "memory"), " unless you tick this:"),
+        make("p", {}, forget, " ", make("label", { for: "ask-forget" }, "Forget what is remembered of it, too")),
+      ],
     });
     if (!values) return;
+    const open = session.id === this.openId;
+    if (open) this.onLeave();
     try {
       await call("DELETE", `/v1/ai/sessions/${session.id}?forget=${values.has("forget")}`);
     } catch (error) {
       if (error.status !== 404) {
+        if (open) this.onStay();
         this.onProblem(error);
         return;
       }
     }
     tellTabs(session.id);
-    if (session.id === this.openId) location.assign("/");
+    if (open) location.replace("/"); // nothing is at its address to go back to
     else await this.refresh();
   }
 
