@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Aggregate, Case, Count, DurationField, F, Max, When
+from django.db.models import Aggregate, Case, Count, DurationField, F, Max, Q, When
 from django.db.models.functions import Now, TruncHour
 from django.utils import timezone
 
@@ -101,12 +101,16 @@ def _oldest_ready(runs: RunQuerySet) -> datetime.timedelta | None:
 
 
 def _times(recent: Any) -> dict[str, datetime.timedelta | None]:
-    """How long runs waited for a worker, and how long answers took from the message to their end."""
+    """How long runs waited for a worker, and how long answers took from the message to their end.
+
+    What a worker let go of before its end, as it does where people or a client are waited for, is no measure of
+    answering.
+    """
     wait, whole = F("started_at") - F("created_at"), F("ended_at") - F("created_at")
     times: dict[str, datetime.timedelta | None] = recent.filter(state=RunState.COMPLETED).aggregate(
         wait_median=Median(wait),
         wait_p95=Percentile(wait),
-        answer_median=Median(whole),
-        answer_p95=Percentile(whole),
+        answer_median=Median(whole, filter=Q(given_back=0)),
+        answer_p95=Percentile(whole, filter=Q(given_back=0)),
     )
     return times

@@ -52,7 +52,7 @@ def _cards(day: figures.Figures) -> Iterator[dict[str, str]]:
     }
     note = f"95 of 100 within {_span(day.wait_p95)}"
     yield {"title": "Wait for a worker", "value": _span(day.wait_median), "note": note, "tone": ""}
-    note = f"95 of 100 within {_span(day.answer_p95)}"
+    note = f"95 of 100 within {_span(day.answer_p95)}; without those that waited for people or clients"
     yield {"title": "Whole answer", "value": _span(day.answer_median), "note": note, "tone": ""}
     memory = standing.now()
     note = f"{memory.waiting_text} memories wait" if memory.ready else memory.state

@@ -87,12 +87,19 @@ def test_the_first_page_tells_the_last_day_of_the_own_workspaces(here: Home, the
         started_at=begun + datetime.timedelta(seconds=2),
         ended_at=begun + datetime.timedelta(seconds=5),
     )
+    finish(
+        mine[2],
+        RunState.COMPLETED,
+        started_at=mine[2].created_at + datetime.timedelta(seconds=2),
+        ended_at=begun + datetime.timedelta(hours=8),  # when somebody approved what it asked for
+        given_back=1,
+    )
     finish(mine[1], RunState.FAILED, error_code="stalled")
     finish(there[Run], RunState.FAILED, error_code="yonder_code")
     day = figures.last_day(Run.objects.filter(workspace=here[Workspace]))
     assert day.states == {
-        "Queued": 2, "Running": 0, "Waiting for approval": 0, "Waiting for its client": 0,
-        "Completed": 1, "Failed": 1, "Cancelled": 0,
+        "Queued": 1, "Running": 0, "Waiting for approval": 0, "Waiting for its client": 0,
+        "Completed": 2, "Failed": 1, "Cancelled": 0,
     }  # fmt: skip
     assert day.errors == [("stalled", 1)]
     assert [hour.total for hour in day.hours[:-2]] == [0] * 22
