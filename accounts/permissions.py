@@ -57,7 +57,15 @@ def admit(actor: Actor, scope: str | None, *, own_scope: str | None = None, publ
     if actor.key.kind == KeyKind.PUBLISHABLE and not publishable_ok:
         raise SecretKeyNeeded
     if actor.key.scopes and not {scope, own_scope} & set(actor.key.scopes):
-        raise ScopeMissing
+        raise ScopeMissing(f"{ScopeMissing.default_detail[:-1]}: {_needed(scope, own_scope)}.")
+
+
+def _needed(scope: str | None, own_scope: str | None) -> str:
+    """Which scopes would do; an id is not repeated, whether or not it is anybody's."""
+    names = [f"`{scope}`"] if scope else []
+    if own_scope:
+        names.append(f"`{own_scope.partition(':')[0]}:<id>` of this very one")
+    return f"it needs {' or '.join(names)}" if names else "it needs a key without scopes"
 
 
 class HasWorkspace(BasePermission):

@@ -154,8 +154,10 @@ def check_speaker(actor: Actor, chat: Conversation) -> None:
     """
     if not chat.external and chat.user_id != actor.user.pk:
         raise NotYours("What is said here a colleague says. Begin a chat with a `userId`, or one of your own.")
-    if not is_named(actor.key, chat.companion.type if chat.companion else chat.agent.slug if chat.agent else ""):
-        raise ScopeMissing("The key's scopes do not name who answers here.")
+    name = chat.companion.type if chat.companion else chat.agent.slug if chat.agent else ""
+    if not is_named(actor.key, name):
+        needed = f": it needs `{WITH}{name}`" if name else ""
+        raise ScopeMissing(f"The key's scopes do not name who answers here{needed}.")
 
 
 def is_named(key: ApiKey | None, name: str) -> bool:

@@ -131,8 +131,12 @@ def test_a_scope_opens_its_views_and_nothing_else(member):
 
     assert client("chat").get("/v1/whoami").status_code == 200
     assert client().get("/v1/unscoped").status_code == 200
-    assert refused(client("memory").get("/v1/whoami"), 403, "scope_required")
-    assert refused(client("chat").get("/v1/unscoped"), 403, "scope_required")
+    answer = client("memory").get("/v1/whoami")
+    assert refused(answer, 403, "scope_required")
+    assert answer.json()["detail"] == "The key's scopes do not cover this: it needs `chat`."
+    answer = client("chat").get("/v1/unscoped")
+    assert refused(answer, 403, "scope_required")
+    assert answer.json()["detail"] == "The key's scopes do not cover this: it needs a key without scopes."
 
 
 def test_a_role_opens_what_is_for_it_and_an_admin_has_them_all(owner, manager, member, client_of):
