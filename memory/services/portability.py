@@ -36,7 +36,8 @@ FIELDS = frozenset(
         "said_at", "valid_to", "expires_at", "conversation", "speaker", "created_at",
     }
 )  # fmt: skip
-TITLES = {Layer.IDENTITY: "Who you are", Layer.PREFERENCES: "What you like", Layer.HISTORY: "What happened"}
+TITLES = {Layer.IDENTITY: "Who you are", Layer.PREFERENCES: "What you like", Layer.HISTORY: "What was said"}
+"""As the page calls them."""
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ def as_lines(told: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def as_markdown(told: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """To read: what counts now, layer by layer."""
+    """To read: what counts now, layer by layer, each under what the page and the API call it."""
     yield "# What is remembered of you\n"
     layer = None
     for one in told:
@@ -93,7 +94,7 @@ def as_markdown(told: Iterable[dict[str, Any]]) -> Iterator[str]:
             continue
         if layer != one["layer"]:
             layer = one["layer"]
-            yield f"\n## {TITLES[layer]}\n\n"
+            yield f"\n## {TITLES[layer]} ({layer})\n\n"
         who = {"companion": "the companion", "person": "you"}.get(one.get("speaker", ""), "you")
         label = f"**{one['type']}**: " if one["type"] and one["kind"] != Kind.MESSAGE else ""
         said = f" ({who})" if one["kind"] == Kind.MESSAGE else ""

@@ -87,7 +87,8 @@ def test_an_export_is_streamed_as_lines_or_to_read_and_is_the_callers_own(api, m
     assert lines.headers["Content-Type"] == "application/jsonl; charset=utf-8"
     assert len([json.loads(line) for line in taken(lines).splitlines()]) == 5
     markdown = taken(api.get("/v1/ai/memory/export?to=markdown&companion_type=smart-home"))
-    assert markdown.startswith("# What is remembered of you\n\n## Who you are\n")
+    assert markdown.startswith("# What is remembered of you\n\n## Who you are (identity)\n")
+    assert "\n## What was said (history)\n" in markdown
     assert "**home**: Lives in Oslo." in markdown
     assert "Lives in Rome." not in markdown
     assert "(the companion): So?" in markdown
