@@ -75,6 +75,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.long
 def test_what_serves_takes_the_role_and_what_keeps_the_log_does_not(stack):
     made = stack(webs=1, workers=1)
     answer = httpx.post(

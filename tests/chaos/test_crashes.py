@@ -84,6 +84,7 @@ def test_a_worker_killed_in_mid_answer_is_replaced_and_nothing_is_doubled(chaos)
     assert reader.restarts == 1
 
 
+@pytest.mark.long
 def test_a_watcher_who_stays_sees_the_restart_on_the_same_connection(chaos):
     stack = chaos(workers=2)
     with (

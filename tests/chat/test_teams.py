@@ -339,6 +339,7 @@ def test_agents_that_ask_one_another_in_a_circle_come_to_an_end(live, client):
     ]
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_mid_answer_costs_no_word_and_asks_nobody_twice():
     env = {"RUN_SWEEP_SECONDS": "0.5", "RUN_LEASE_SECONDS": "3", "RUN_CHECKPOINT_SECONDS": "0.5"}
     with running(env=env, workers=2) as stack:

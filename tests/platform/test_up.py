@@ -119,6 +119,7 @@ def bearer(facts: dict) -> dict[str, str]:
     return {"Authorization": f"Bearer {facts['keys']['secret']}"}
 
 
+@pytest.mark.long
 def test_every_process_that_is_killed_is_named_and_comes_back(up):
     one = up(prepared_folder()).ready()
     before = eventually(lambda: everyone(one), "all run")
