@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +31,7 @@ from agents.models import (
 from agents.providers.base import ProviderSpec
 from approvals import kinds
 from approvals.models import Approval, NotificationChannel
-from chat.models import Action, ActionState, Attachment, Conversation, Message, Run, RunState
+from chat.models import Action, ActionState, Attachment, Conversation, Message, MessageRole, Run, RunState
 from chat.services import attachments, conversations, runs
 from companions.models import Companion
 from core.images import Picture
@@ -305,3 +306,22 @@ def http(live: Stack) -> Iterator[httpx.Client]:
 def key(live: Stack) -> str:
     """The member's key."""
     return live.demo["keys"]["secret"]
+
+
+def answered(one: Someone, text: str = "An answer") -> Message:
+    """The person's run as it stands once it is completed."""
+    said = Message.objects.create(
+        workspace=one.actor.workspace,
+        conversation=one.session,
+        role=MessageRole.ASSISTANT,
+        content=text,
+        parts=[{"type": "text", "text": text}],
+        model="rehearsal",
+        provider="rehearsal",
+        usage={"input_tokens": 3, "output_tokens": 2, "cost_usd": 0.0},
+    )
+    now = datetime.now(UTC)
+    Run.objects.filter(pk=one.run.pk).update(
+        state=RunState.COMPLETED, active=False, answer_id=said.pk, usage=said.usage, started_at=now, ended_at=now
+    )
+    return said
