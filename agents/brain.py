@@ -266,6 +266,7 @@ def _from_row(row: Provider) -> ProviderSpec:
         row.priority,
         *environment.waits(),
         memories=row.send_memories,
+        guarded=row.guarded,
     )
 
 

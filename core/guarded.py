@@ -1,8 +1,8 @@
 """Requests to addresses that people, models and web pages set: to hosts on the public internet, and bounded.
 
-A name is looked up once for each request, every address that it has must be public, and the connection is made to one
-of those: what was vetted is what is connected to. Each socket is looked at once more when it is made, which is where
-addresses that need no look-up are refused. Proxies of the environment, cookies and passwords in addresses have no place
+A name is looked up once for each connection, every address that it has must be public, and the connection is made to
+one of those: what was vetted is what is connected to. Addresses that need no look-up are vetted where the socket is
+made. Proxies of the environment, cookies and passwords in addresses have no place
 here; a body is read as far as was asked for, compressed ones counted as what they unpack to.
 """
 
@@ -19,6 +19,7 @@ import aiohttp
 import dns.exception
 import dns.nameserver
 import dns.resolver
+import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
 from django.conf import settings
@@ -33,7 +34,9 @@ LONGEST_URL = 500  # of an address that somebody sets
 LONGEST_LINK = 2_000  # of one that is asked for
 DNS_PORT = 53
 PART = 65_536
+AGENT = "countersign"
 PORTS = {"http": 80, "https": 443}
+WEB = frozenset(PORTS.values())
 LOOKUP_SECONDS = 5.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # What can go wrong with a request, from its address to its end.
@@ -175,6 +178,20 @@ async def request(
         raise _told(error) from None
 
 
+def client(private: Sequence[Place] = ()) -> httpx.AsyncClient:
+    """The running loop's pooled client for addresses that people set and that are asked again and again.
+
+    Each of its connections is vetted as it is made, by the rules of `check`; `refusal` knows those that were refused.
+    """
+    return outbound.client(_opens(tuple(private)))
+
+
+def refusal(error: BaseException) -> str:
+    """Why a connection was refused that may not be made; empty where it is another trouble."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return cause.strerror or "" if isinstance(cause, _NotPublic) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What is asked, wherever that leads."""
@@ -191,7 +208,7 @@ def _vet(addresses: Sequence[str], host: str, port: int, private: Sequence[Place
     """Whether all of the host's addresses are reached by permission alone; raises _NotPublic where one may not be."""
     by_permission = True
     for address in map(ip_address, addresses):
-        if is_public(address) and port in PORTS.values():
+        if is_public(address) and port in WEB:
             by_permission = False
         elif permitted(address, host, port, private):
             continue
@@ -204,12 +221,17 @@ def _vet(addresses: Sequence[str], host: str, port: int, private: Sequence[Place
     return by_permission
 
 
+class _Vetted(str):
+    """An address that a name leads to and that may be connected to, as aiohttp hands it on."""
+
+    __slots__ = ()
+
+
 class _Way(AbstractResolver):
-    """How one request gets to its host: it gives out vetted addresses only, and makes sockets to none but those."""
+    """How requests get to their hosts: it gives out vetted addresses only, and makes sockets to none but those."""
 
     def __init__(self, private: Sequence[Place]) -> None:
         self._private = private
-        self._vetted: set[tuple[str, int]] = set()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -217,11 +239,10 @@ class _Way(AbstractResolver):
         """All addresses of the name; raises OSError where one of them may not be connected to."""
         addresses = await asyncio.get_running_loop().run_in_executor(_lookups(), lookup, host, port)
         _vet(addresses, host, port, self._private)
-        self._vetted.update((address, port) for address in addresses)
         return [
             {
                 "hostname": host,
-                "host": address,
+                "host": _Vetted(address),
                 "port": port,
                 "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
                 "proto": 0,
@@ -236,9 +257,20 @@ class _Way(AbstractResolver):
     def socket(self, target: aiohttp.connector.AddrInfoType) -> socket.socket:
         """The socket of a connection; raises OSError where it may not be made."""
         family, kind, protocol, _, (address, port, *_) = target
-        if (address, port) not in self._vetted:  # an address that needed no look-up
+        if not isinstance(address, _Vetted):  # one that needed no look-up
             _vet([str(address)], str(address), int(port), self._private)
         return socket.socket(family, kind, protocol)
+
+
+@cache
+def _opens(private: tuple[Place, ...]) -> outbound.Opens:
+    """What opens the connections of a pool that these places are permitted to."""
+
+    def opens() -> aiohttp.ClientSession:
+        way = _Way(private)
+        return outbound.session(resolver=way, socket_factory=way.socket, use_dns_cache=False)
+
+    return opens
 
 
 async def _ask(url: URL, asked: _Asked, private: Sequence[Place]) -> Answer:
@@ -263,7 +295,7 @@ async def _ask(url: URL, asked: _Asked, private: Sequence[Place]) -> Answer:
         session.request(
             asked.method,
             url,
-            headers={"User-Agent": "countersign", **asked.headers, "Accept-Encoding": coding},
+            headers={"User-Agent": AGENT, **asked.headers, "Accept-Encoding": coding},
             data=asked.content,
             allow_redirects=False,
         ) as response,
@@ -316,9 +348,8 @@ def _target(answer: Answer) -> URL | None:
 
 def _told(error: BaseException) -> UrlRefused | Unreachable:
     """A failed request in our words, which name no address of a network inside."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, _NotPublic):
-        return UrlRefused(cause.strerror or "")
+    if refused := refusal(error):
+        return UrlRefused(refused)
     if isinstance(error, aiohttp.ClientSSLError):
         return NotConnected("Its certificate is not trusted.")  # of which one kind is a ValueError too
     if isinstance(error, aiohttp.InvalidURL | ValueError):

@@ -1,4 +1,4 @@
-"""Requests to the outside: one pooled HTTP client for each event loop, on aiohttp's transport.
+"""Requests to the outside: pooled HTTP clients of each event loop, on aiohttp's transport.
 
 httpx alone spends 200 µs and more of CPU on a streamed chunk at 200 streams; on aiohttp's transport it spends a tenth,
 and reading aiohttp's own buffer saves httpx's iterators too, which is why `body()` hands that buffer out.
@@ -6,10 +6,11 @@ and reading aiohttp's own buffer saves httpx's iterators too, which is why `body
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import cache
 from http.cookiejar import CookieJar
+from typing import Any
 
 import aiohttp
 import httpx
@@ -18,8 +19,10 @@ from httpx_aiohttp import AiohttpTransport
 CONNECTIONS = 1000
 IDLE_SECONDS = 60.0
 
-# A loop's client, and the generator that closes it and takes both out of here.
-_open: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[httpx.AsyncClient]]] = {}
+Opens = Callable[[], aiohttp.ClientSession]
+"""What opens the connections of a client."""
+# A loop's clients by what opens their connections, each with the generator that closes it and takes both out of here.
+_open: dict[tuple[asyncio.AbstractEventLoop, Opens], tuple[httpx.AsyncClient, AsyncGenerator[httpx.AsyncClient]]] = {}
 
 
 class _NoCookies(CookieJar):
@@ -47,15 +50,16 @@ def tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _session() -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=tls())
+def session(**how: Any) -> aiohttp.ClientSession:
+    """A pool of connections that are made as aiohttp's connector is told beyond what all have in common."""
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=tls(), **how)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
 
-async def _lifetime() -> AsyncGenerator[httpx.AsyncClient]:
+async def _lifetime(opens: Opens) -> AsyncGenerator[httpx.AsyncClient]:
     """Yields a client, and closes it when the loop shuts down its asynchronous generators, as `asyncio.run` does."""
     client = httpx.AsyncClient(
-        transport=_Transport(client=_session, verify=tls()),
+        transport=_Transport(client=opens, verify=tls()),
         trust_env=False,
         follow_redirects=False,
         timeout=None,
@@ -65,26 +69,29 @@ async def _lifetime() -> AsyncGenerator[httpx.AsyncClient]:
     try:
         yield client
     finally:
-        _open.pop(asyncio.get_running_loop(), None)
+        _open.pop((asyncio.get_running_loop(), opens), None)
         await client.aclose()
 
 
-def client() -> httpx.AsyncClient:
-    """The running loop's client; it takes no proxy from the environment, follows no redirect and keeps no cookie."""
-    loop = asyncio.get_running_loop()
-    if loop not in _open:
-        lifetime = _lifetime()
+def client(opens: Opens = session) -> httpx.AsyncClient:
+    """The running loop's client; it takes no proxy from the environment, follows no redirect and keeps no cookie.
+
+    Those of different `opens` share no connection.
+    """
+    key = asyncio.get_running_loop(), opens
+    if key not in _open:
+        lifetime = _lifetime(opens)
         try:
             lifetime.__anext__().send(None)  # runs to its yield without waiting, and makes the loop know of it
         except StopIteration as started:
-            _open[loop] = started.value, lifetime
-    return _open[loop][0]
+            _open[key] = started.value, lifetime
+    return _open[key][0]
 
 
 async def close() -> None:
-    """Close the running loop's client, for loops that end without shutting down their generators."""
-    held = _open.get(asyncio.get_running_loop())
-    if held is not None:
+    """Close the running loop's clients, for loops that end without shutting down their generators."""
+    loop = asyncio.get_running_loop()
+    for held in [held for (theirs, _), held in _open.items() if theirs is loop]:
         await held[1].aclose()
 
 

@@ -6,7 +6,12 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin, on_page
@@ -43,6 +48,13 @@ class ProviderForm(ScopedForm):
         label="API key",
         help_text="Kept encrypted and never shown. Empty: the key that is there stays.",
         widget=UnfoldAdminPasswordWidget({"autocomplete": "new-password"}),
+    )
+    priority = forms.IntegerField(
+        min_value=0,
+        max_value=providers.GREATEST,
+        required=False,
+        help_text="Lower is asked first. Empty: after all others of the workspace.",
+        widget=UnfoldAdminIntegerFieldWidget,
     )
 
     def clean_base_url(self) -> str:
@@ -104,6 +116,10 @@ class ProviderAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Store the provider and tell the log."""
         new_key = bool(form.cleaned_data["api_key"])
+        if {"kind", "base_url"} & set(form.changed_data):
+            obj.guarded = False  # staff know the network
+        if obj.priority is None:
+            obj.priority = providers.last(obj.workspace)
         providers.save(obj, new_key=new_key, by=scope.actor(request, obj.workspace))
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
@@ -119,7 +135,9 @@ class ProviderAdmin(ScopedAdmin):
                 self.message_user(request, _summary(providers.models_of(row)), messages.SUCCESS)
             except DomainError as error:
                 self.message_user(request, f"{error.title}. {error.detail}", messages.ERROR)
-        text = f"It is asked for its list of models, at {row.base_url or 'no address: it is built in'}."
+        text = f"It is asked for its list of models, at {row.base_url or 'its usual address'}."
+        if row.kind == ProviderKind.REHEARSAL:
+            text = "It is built in and offline: nothing is sent, and no model is asked."
         return self.ask(request, row, f"Test {row.name}", text=text, button="Ask now")
 
     @admin.display(description="Has a key", boolean=True)

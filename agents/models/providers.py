@@ -35,6 +35,12 @@ class Provider(models.Model):
         default=True, help_text="Whether it is told what is remembered of the person who writes."
     )
     enabled = models.BooleanField(default=True)
+    guarded = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Whether each connection to its address is vetted, because who set it is not of the staff.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

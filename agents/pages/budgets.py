@@ -41,12 +41,8 @@ class BudgetForm(LimitsForm):
     """A new budget: whose use it limits, and for how long."""
 
     scope = forms.ChoiceField(choices=BudgetScope.choices, label="Whose use", widget=forms.RadioSelect)
-    user = MemberField(
-        required=False, label="The person", help_text="For “One person”: the e-mail address of a member."
-    )
-    agent = forms.ModelChoiceField(
-        Agent.objects.none(), required=False, label="The agent", help_text="For “One agent”."
-    )
+    user = MemberField(label="The person", help_text="For “One person”: the e-mail address of a member.")
+    agent = forms.ModelChoiceField(Agent.objects.none(), label="The agent", help_text="For “One agent”.")
     period = forms.ChoiceField(choices=BudgetPeriod.choices, initial=BudgetPeriod.MONTH, label="It begins anew after")
     field_order = ("scope", "user", "agent", "period", "tokens", "usd", "enabled")
 
@@ -57,6 +53,15 @@ class BudgetForm(LimitsForm):
         assert isinstance(agents, forms.ModelChoiceField)
         person.within(actor)
         agents.queryset = Agent.objects.visible_to(actor).order_by("name")
+
+    def clean(self) -> dict[str, Any]:
+        """What was said; of a person or an agent only where the scope is about one: others are not shown for it."""
+        found: dict[str, Any] = super().clean() or self.cleaned_data
+        for name, scope in (("user", BudgetScope.PERSON), ("agent", BudgetScope.AGENT)):
+            if found.get("scope") != scope:
+                found[name] = None
+                self.errors.pop(name, None)
+        return found
 
 
 @console.reads(BUDGETS)

@@ -99,7 +99,8 @@ def index(request: HttpRequest, actor: Actor) -> HttpResponse:
         rows = _rows(actor).order_by("priority", "name")
         return rows.filter(Q(name__icontains=search) | Q(base_url__icontains=search)) if search else rows
 
-    return console.render(request, actor, PROVIDERS, "console/providers.html", {"list": console.listed(request, found)})
+    context = {"list": console.listed(request, found), "first": providers.asked_first(actor.workspace)}
+    return console.render(request, actor, PROVIDERS, "console/providers.html", context)
 
 
 @console.changes(PROVIDERS)
@@ -109,7 +110,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
     def set_up(given: dict[str, Any]) -> HttpResponse:
         said = {name: given[name] for name in (*SAID, "any_model") if name in given}
         provider = providers.create(by=actor, name=given["name"], key=given["api_key"], **said)
-        told = f"{provider.name} is set up. Press Test to see whether it answers."
+        told = f"{provider.name} is set up and is asked after all others. Press Test to see whether it answers."
         return console.done(f"{BACK}{provider.pk}/test/", request, told)
 
     return console.act(
@@ -119,7 +120,9 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
         set_up,
         form=ProviderForm(console.sent(request)),
         title="Set up a provider",
-        text="From then on what is said in this workspace may be sent there.",
+        text="From then on what is said in this workspace may be sent there. It is asked after all others, those "
+        "of the installation too; “Ask first” changes that once it has been tested. The offline rehearsal answers only "
+        "while there is no other provider.",
         button="Set it up",
     )
 
@@ -184,7 +187,8 @@ def first(request: HttpRequest, actor: Actor, pk: str) -> HttpResponse:
         PROVIDERS,
         put,
         title=f"Ask {provider.name} first",
-        text="Its default model answers wherever neither a person, an agent nor the workspace chose a model.",
+        text="Its default model answers wherever neither a person, an agent nor the workspace chose a model. Test it "
+        "before: where it fails, so do those answers.",
         button="Ask it first",
     )
 
@@ -219,7 +223,7 @@ def default_model(request: HttpRequest, actor: Actor) -> HttpResponse:
 def test(request: HttpRequest, actor: Actor, pk: str) -> HttpResponse:
     """Ask the provider for its models once that is wanted, and say what came back."""
     provider = _provider(actor, pk)
-    context: dict[str, Any] = {"provider": provider}
+    context: dict[str, Any] = {"provider": provider, "first": providers.asked_first(actor.workspace)}
     if request.method == "POST":
         who = str(actor.workspace.pk)
         limits.guard("provider-test", limit=TESTS_A_MINUTE, who=who, fail_closed=True, request=request)

@@ -123,6 +123,7 @@ class ProviderSpec:
     preset: str = ""  # a name of `presets`; empty: by the address
     memories: bool = True  # whether it is sent what is remembered of people
     own_key: bool = False  # the key is a person's own, who pays for what is asked with it
+    guarded: bool = False  # each connection to its address is vetted: who set it need not know the network
 
 
 class ProviderError(DomainError):

@@ -13,6 +13,7 @@ import aiohttp
 import httpx
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
+from django.conf import settings
 
 from agents.providers.base import (
     ContextTooLong,
@@ -27,7 +28,7 @@ from agents.providers.base import (
     StreamCut,
     UnknownModel,
 )
-from core import outbound, tracing
+from core import guarded, outbound, tracing
 
 ERROR_BODY_LIMIT = 64_000
 DETAIL_LIMIT = 500
@@ -161,7 +162,7 @@ def _url(base_url: str, path: str) -> httpx.URL:
 async def _send(
     spec: ProviderSpec, method: str, path: str, headers: Mapping[str, str], body: bytes | None
 ) -> httpx.Response:
-    client = outbound.client()
+    client = guarded.client(settings.PROVIDER_PRIVATE_ADDRESSES) if spec.guarded else outbound.client()
     headers = {**headers, **tracing.headers_for(spec.base_url)}
     timeout = httpx.Timeout(None, connect=spec.connect_seconds)
     try:
@@ -179,6 +180,8 @@ async def _send(
 def reason(error: BaseException) -> str:
     """A few words on why no connection came about, without addresses of the network inside."""
     cause = error.__cause__ or error
+    if refused := guarded.refusal(cause):
+        return refused[0].lower() + refused.rstrip(".")[1:]
     if isinstance(cause, aiohttp.ConnectionTimeoutError | httpx.TimeoutException | TimeoutError):
         return "the connection timed out"
     if isinstance(cause, aiohttp.ClientConnectorDNSError):

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Max, Q
 
 from accounts.models import Actor, Workspace
 from accounts.permissions import RoleMissing
+from agents import environment
 from agents.events import TextDelta
 from agents.models import Provider, ProviderKind
 from agents.providers import provider_for
@@ -22,7 +23,9 @@ from core.errors import Conflict, FieldError, Invalid, NotFound
 
 PATIENCE_SECONDS = 15
 MOST = 100  # providers of a workspace
-STEP = 10  # between the priorities of two that were put in order
+FIRST_PRIORITY = 100  # of a workspace's first provider: after all that the environment may name
+STEP = 10  # from the priority of the last to that of a new one
+GREATEST = 32_767  # the greatest priority that can be stored
 WORD = "Answer with the one word OK."
 WORD_TOKENS = 64  # a model that thinks first may use them up
 LONGEST_WORD = 200
@@ -57,20 +60,21 @@ class Tried:
     said: str
 
 
-def create(*, by: Actor, name: str, key: str = "", **said: Any) -> Provider:
-    """Set a provider up for an admin of the workspace.
+def create(*, by: Actor, name: str, key: str = "", priority: int | None = None, **said: Any) -> Provider:
+    """Set a provider up for an admin of the workspace: the last in line, unless a priority is named.
 
     Its address must be public and https, or permitted by PROVIDER_PRIVATE_ADDRESSES, unless its admin is of the staff
     too, who know the network. Raises RoleMissing, UrlRefused, Invalid, ProviderNameTaken.
     """
     provider = Provider(workspace=by.workspace, name=name, api_key=key, **said)
     _admit(provider, by)
-    _check_address(provider.kind, provider.base_url, by)
+    provider.guarded = _check_address(provider.kind, provider.base_url, by)
     try:
         with transaction.atomic():
             Workspace.objects.select_for_update(no_key=True).get(pk=by.workspace.pk)  # of two at once, one counts first
             if Provider.objects.filter(workspace=by.workspace).count() >= MOST:
                 raise Invalid(f"A workspace has {MOST} providers at most. Delete one first.")
+            provider.priority = last(by.workspace) if priority is None else priority
             save(provider, new_key=bool(key), by=by)
     except IntegrityError:
         raise ProviderNameTaken(errors=[FieldError("name", "name_taken", ProviderNameTaken.default_detail)]) from None
@@ -85,7 +89,8 @@ def change(provider: Provider, *, by: Actor, key: str = "", **said: Any) -> Prov
     """
     _admit(provider, by)
     if {"kind", "base_url"} & said.keys():
-        _check_address(said.get("kind", provider.kind), said.get("base_url", provider.base_url), by)
+        kind, url = (said.get(name, getattr(provider, name)) for name in ("kind", "base_url"))
+        said = {**said, "guarded": _check_address(kind, url, by)}
     with transaction.atomic():
         rows = Provider.objects.select_for_update(no_key=True).defer("api_key").annotate(keyed=~Q(api_key=""))
         row: Any = rows.filter(pk=provider.pk).first()
@@ -103,17 +108,37 @@ def change(provider: Provider, *, by: Actor, key: str = "", **said: Any) -> Prov
     return changed
 
 
+def last(workspace: Workspace) -> int:
+    """The priority of one that is asked after all others, so that it takes no answer from one that works."""
+    rows = Provider.objects.filter(workspace=workspace)
+    greatest: int | None = rows.aggregate(greatest=Max("priority"))["greatest"]
+    return FIRST_PRIORITY if greatest is None else min(max(greatest + STEP, FIRST_PRIORITY), GREATEST)
+
+
+def asked_first(workspace: Workspace) -> str:
+    """The name of the provider that is asked first, be it the environment's; empty where there is none."""
+    rows = list(Provider.objects.filter(workspace=workspace).values_list("name", "kind", "priority", "enabled"))
+    names = {name for name, *_ in rows}
+    line = [(kind == ProviderKind.REHEARSAL, priority, name) for name, kind, priority, enabled in rows if enabled]
+    line += [(one.offline, one.priority, one.name) for one in environment.providers() if one.name not in names]
+    return min(line)[2] if line else ""
+
+
 @transaction.atomic
 def put_first(provider: Provider, *, by: Actor) -> None:
-    """Let a provider be asked before all others of the workspace; raises RoleMissing or UnknownProvider."""
+    """Let a provider be asked before all others; these stay as they stand to each other, and to the environment's.
+
+    Raises RoleMissing or UnknownProvider.
+    """
     _admit(provider, by)
     rows = Provider.objects.visible_to(by).select_for_update(no_key=True).defer("api_key").order_by("priority", "name")
     line = sorted(rows, key=lambda row: row.pk != provider.pk)
     if not line or line[0].pk != provider.pk:
         raise UnknownProvider
     for place, row in enumerate(line):
-        if row.priority != place * STEP:
-            row.priority = place * STEP
+        priority = max(row.priority, place) if place else 0
+        if row.priority != priority:
+            row.priority = priority
             save(row, new_key=False, by=by)
 
 
@@ -202,23 +227,27 @@ def _spec(provider: Provider) -> ProviderSpec:
     row = Provider.objects.filter(pk=provider.pk).first()
     if row is None:
         raise UnknownProvider
-    return ProviderSpec(row.name, row.kind, row.base_url, row.api_key)
+    return ProviderSpec(row.name, row.kind, row.base_url, row.api_key, guarded=row.guarded)
 
 
-def _check_address(kind: str, base_url: str, by: Actor) -> None:
-    """Raises UrlRefused, at its field, for an address that the person may not have this installation ask."""
+def _check_address(kind: str, base_url: str, by: Actor) -> bool:
+    """Whether each connection to the address is to be vetted again, by who gives it.
+
+    Raises UrlRefused, at its field, for an address that the person may not have this installation ask.
+    """
     url = base_url or (OLLAMA if kind == ProviderKind.OLLAMA else "")
     if not url:
-        return  # the service's own
+        return False  # the service's own
     try:
         if by.user.is_staff:
             guarded.parse(url, longest=guarded.LONGEST_URL)
-            return
+            return False
         by_permission = guarded.check(url, private=settings.PROVIDER_PRIVATE_ADDRESSES)
         if not by_permission and not url.startswith("https://"):
             raise guarded.UrlRefused("It must begin with https://, so that nobody on the way reads what is said.")
     except guarded.UrlRefused as error:
         raise guarded.UrlRefused.field("base_url", error.detail, error.code) from None
+    return True
 
 
 def _told(provider: Provider) -> dict[str, Any] | None:

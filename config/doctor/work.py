@@ -1,7 +1,6 @@
 """The programs that work, and what waits for them or for people."""
 
 import itertools
-import json
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,6 +11,7 @@ import httpx
 from celery import current_app
 from django.conf import settings
 from django.db import connection
+from django.db.models import Max, Min, QuerySet
 from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError as BrokerDown
@@ -24,8 +24,7 @@ from approvals.models import AuditHead, AuditSeal, AuditUnsealed, OutboxItem, We
 from approvals.services import chain, heads, verifying
 from chat.models import Action, ActionState, Run, RunState
 from chat.services import attachments
-from config import env
-from config.doctor import Finding, Wanted, bad, ok, warn
+from config.doctor import Finding, Wanted, bad, ok, surroundings, warn
 from core.errors import DomainError
 from core.sealed import SealBroken
 from memory import embedders
@@ -33,7 +32,7 @@ from memory import embedders
 LISTENING = 2.0  # seconds that a worker has to say that it lives
 LATE = timedelta(minutes=10)  # the scheduler writes down every three minutes when it last rang
 WAITED = timedelta(minutes=1)
-LATELY = timedelta(days=7)
+LATELY = timedelta(days=1)  # within which a question is commonly decided
 # Chains whose first event after the newest signed end has its place for long: heads are signed each minute.
 _UNSIGNED = f"""
 SELECT count(*) FROM ({chain.each("approvals_auditseal")}) AS chain CROSS JOIN LATERAL (
@@ -46,26 +45,22 @@ WHERE grown.at < now() - make_interval(secs => %s)"""
 
 def check_web(wanted: Wanted) -> Iterator[Finding]:
     """Whether it answers where people reach it."""
-    address = _address()
-    url = f"{address}/v1/ai/health"
+    address = surroundings.address()
+    url = f"{address or settings.PUBLIC_URL}/v1/ai/health"
     try:
         with httpx.Client(timeout=3, trust_env=False, follow_redirects=False) as client:
             status = client.get(url).status_code
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        if not address:
+            text = f"PUBLIC_URL is not set here, so that it is not known where it answers: not at {settings.PUBLIC_URL}"
+            yield warn("web", text, "Set PUBLIC_URL as the processes have it, or start them (make up).")
+            return
         yield bad("web", f"{url}: {error}", "Start it (make up), or mend PUBLIC_URL or what stands before it.")
         return
     if status == 200:
-        yield ok("web", f"{address} answers")
+        yield ok("web", f"{address or settings.PUBLIC_URL} answers")
     else:
         yield bad("web", f"{url} answers {status}", "Look at what stands before it, and at the log of web.")
-
-
-def _address() -> str:
-    """PUBLIC_URL; where that is not set, what `make up` wrote down."""
-    demo = settings.DATA_DIR / "demo.json"
-    if env.text("PUBLIC_URL") or not demo.is_file():
-        return str(settings.PUBLIC_URL)
-    return str(json.loads(demo.read_text()).get("base_url") or settings.PUBLIC_URL)
 
 
 def check_workers(wanted: Wanted) -> Iterator[Finding]:
@@ -107,6 +102,7 @@ def check_scheduler(wanted: Wanted) -> Iterator[Finding]:
 def check_waiting(wanted: Wanted) -> Iterator[Finding]:
     """What nobody will do but a person."""
     part, trouble = "to decide", False
+    given_up = OutboxItem.objects.filter(failed_at__isnull=False)
     for text, count, todo in (
         (
             "actions of which nobody knows whether they happened",
@@ -114,8 +110,8 @@ def check_waiting(wanted: Wanted) -> Iterator[Finding]:
             "Say so: /admin/chat/action/?state=unknown",
         ),
         (
-            "notices were given up within a week",
-            OutboxItem.objects.filter(failed_at__gte=Now() - LATELY).count(),
+            f"notices were given up, {_ages(given_up, 'failed_at')}",
+            given_up.count(),
             "See why: /admin/approvals/outboxitem/",
         ),
         (
@@ -123,17 +119,26 @@ def check_waiting(wanted: Wanted) -> Iterator[Finding]:
             WebhookEndpoint.objects.filter(enabled=False).exclude(disabled_reason="").count(),
             "Mend the receiver, then switch it on: /admin/approvals/webhookendpoint/",
         ),
-        (
-            "answers wait for people for longer than a week",
-            Run.objects.filter(state=RunState.WAITING_APPROVAL, created_at__lt=Now() - LATELY).count(),
-            "Decide: /admin/approvals/approval/",
-        ),
     ):
         if count:
             trouble = True
             yield warn(part, f"{count} {text}", todo)
-    if not trouble:
+    waiting = Run.objects.filter(state=RunState.WAITING_APPROVAL)
+    if count := waiting.count():
+        text = f"{count} answers wait for people, {_ages(waiting, 'created_at')}"
+        late = waiting.filter(created_at__lt=Now() - LATELY).exists()
+        yield warn(part, text, "Decide: /admin/approvals/approval/") if late else ok(part, text)
+    elif not trouble:
         yield ok(part, "nothing is left to people")
+
+
+def _ages(rows: QuerySet[Any], field: str) -> str:
+    """When the oldest and the newest of some rows came, to be read after their number; empty where there are none."""
+    ends = rows.aggregate(first=Min(field), last=Max(field))
+    if ends["first"] is None:
+        return ""
+    first, last = (f"{at:%Y-%m-%d %H:%M}" for at in (ends["first"], ends["last"]))
+    return f"since {first} UTC" if first == last else f"from {first} to {last} UTC"
 
 
 def check_audit(wanted: Wanted) -> Iterator[Finding]:
@@ -143,10 +148,15 @@ def check_audit(wanted: Wanted) -> Iterator[Finding]:
         yield bad(
             part, f"{stuck} events have waited for their place for longer than a minute", "A worker seals: start one."
         )
+    if not heads.has_key() and (wanted.audit or AuditHead.objects.exists()):
+        text = "its signed ends could not be checked: no key is here, neither AUDIT_SIGNING_KEY nor the file audit_key"
+        yield warn(part, text, "Look where the workers run, with their DATA_DIR; the first head makes the key.")
+        return
     if wanted.audit:
         yield from _whole(part)
         return
-    known, faults, ends = heads.known_keys(), 0, 0
+    known = heads.known_keys() if heads.has_key() else {}  # it would be made
+    faults = ends = 0
     for row in AuditHead.objects.order_by("workspace_id", "-seq").distinct("workspace_id"):
         ends += 1
         seal = AuditSeal.objects.filter(workspace_id=row.workspace_id, seq=row.seq).first()
@@ -227,7 +237,7 @@ def _of_workspaces() -> tuple[list[tuple[str, ProviderSpec]], list[str]]:
     for row in rows:
         name = f"{row.name} ({row.workspace.slug})"
         try:
-            found.append((name, ProviderSpec(row.name, row.kind, row.base_url, row.api_key)))
+            found.append((name, ProviderSpec(row.name, row.kind, row.base_url, row.api_key, guarded=row.guarded)))
         except SealBroken:
             sealed.append(name)
     return found, sealed

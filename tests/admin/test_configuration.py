@@ -46,6 +46,13 @@ def test_a_provider_is_made_with_a_key_and_an_address_of_this_network(here: Home
     )
 
 
+def test_a_provider_without_a_priority_is_asked_after_all_others(here: Home, staff: Staff) -> None:
+    Provider.objects.filter(pk=here[Provider].pk).update(priority=700)
+    form = form_of(workspace=here[Workspace].pk, priority="")
+    assert staff(Role.ADMIN).post(url(Provider, "add"), form).status_code == 302
+    assert Provider.objects.get(name="local").priority == 710
+
+
 @pytest.mark.parametrize(
     "given", ["javascript:alert(1)", "ftp://example.org", "http://", "http://a:b", "//x", "", "http://a b"]
 )

@@ -7,7 +7,9 @@ from django.test import Client
 
 from accounts.models import Budget
 from accounts.services import workspaces
+from agents import brain
 from agents.models import Agent, McpServer, McpTool, Provider, ToolSetting
+from agents.services import providers
 from approvals.autonomy import Autonomy
 from approvals.models import AuditEvent, Policy
 from approvals.services import policies
@@ -17,6 +19,7 @@ from tests.servers.names import serving
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-canary-0123456789abcdef"
+NOBODY = "http://127.0.0.1:9/v1"  # nothing listens there
 FORM = {
     "name": "ours",
     "kind": "openai",
@@ -44,10 +47,34 @@ def test_a_provider_is_set_up_and_tried_and_its_key_is_never_shown(console, loca
     text = answer.content.decode()
     assert "It works." in text
     assert "t1-i0 answered" in text
+    assert "asked first" in console.get("/console/providers/").text
+    assert f"{provider.pk}/first/" not in text, "there is no other to be put before"
     assert local.chats[-1].headers["authorization"] == f"Bearer {KEY}"
     for path in ("", f"{provider.pk}/", f"{provider.pk}/test/"):
         assert KEY not in console.get(f"/console/providers/{path}").content.decode()
     assert KEY not in str(list(AuditEvent.objects.values()))
+
+
+def test_a_new_provider_takes_no_answers_from_one_that_works(console, workspace, owner, settings):
+    """Of one priority, they are asked by their names."""
+    settings.PROVIDER_PRIVATE_ADDRESSES = (Endpoint("127.0.0.1", 9),)
+    Provider.objects.create(workspace=workspace, name="works", base_url=NOBODY)
+    assert "is asked after all others" in console.get("/console/providers/new/").text
+    broken = {**FORM, "name": "broken", "base_url": NOBODY}
+    assert "broken is set up and is asked after" in console.post("/console/providers/new/", broken, follow=True).text
+    assert [found.name for found in brain.providers(workspace.pk)] == ["works", "broken", "rehearsal"]
+    providers.create(by=owner, name="named", base_url=NOBODY, priority=5)
+    assert [found.name for found in brain.providers(workspace.pk)] == ["named", "works", "broken", "rehearsal"]
+
+
+def test_the_rehearsal_is_tested_as_what_it_is(console, workspace):
+    row = Provider.objects.create(workspace=workspace, name="play", kind="rehearsal")
+    path = f"/console/providers/{row.pk}/test/"
+    assert "nothing is sent" in console.get(path).text
+    text = console.post(path).text
+    assert "It plays rehearsal and rehearsal-reasoning" in text
+    assert not any(wrong in text for wrong in ("It works", "usual address", "costs a few tokens", "answered"))
+    assert "built in, offline" in console.get("/console/providers/").text
 
 
 @pytest.mark.django_db(transaction=True)
@@ -111,6 +138,20 @@ def test_a_name_of_a_permitted_network_is_asked_without_https(console, names, se
     assert Provider.objects.get().base_url == "http://models.lan/v1"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_name_that_leads_out_of_the_permitted_network_once_it_was_checked_is_not_connected_to(
+    console, names, settings, server
+):
+    settings.PROVIDER_PRIVATE_ADDRESSES = (ip_network("10.0.0.0/8"),)
+    names.leads("localhost", ["10.0.0.1"], ["10.0.0.1"], ["127.0.0.1"])  # as it is set up, tried, and connected to
+    url = f"http://localhost:{server.port}/v1"
+    assert console.post("/console/providers/new/", {**FORM, "base_url": url, "api_key": KEY}).status_code == 302
+    answer = console.post(f"/console/providers/{Provider.objects.get().pk}/test/")
+    assert "it leads to an address that is not public" in answer.content.decode()
+    assert names.asked == ["localhost"] * 3
+    assert not server.requests
+
+
 def test_an_ollama_of_this_machine_is_the_operators_to_permit(console, owner):
     assert console.post("/console/providers/new/", {**FORM, "kind": "ollama"}).status_code == 400
     owner.user.is_staff = True
@@ -151,9 +192,20 @@ def test_names_are_each_of_one_provider(console, workspace):
 def test_a_provider_is_put_first_in_line(console, workspace):
     rows = [Provider.objects.create(workspace=workspace, name=name, kind="rehearsal") for name in ("a", "b", "c")]
     console.post(f"/console/providers/{rows[2].pk}/first/")
-    assert list(Provider.objects.order_by("priority").values_list("name", flat=True)) == ["c", "a", "b"]
+    assert list(Provider.objects.order_by("priority", "name").values_list("name", flat=True)) == ["c", "a", "b"]
     console.post(f"/console/providers/{rows[0].pk}/remove/")
     assert Provider.objects.count() == 2
+
+
+def test_who_was_not_put_first_stays_behind_the_environments(console, workspace, settings):
+    settings.OPENAI_BASE_URL = NOBODY
+    for name in ("a", "b", "c"):
+        Provider.objects.create(workspace=workspace, name=name, base_url=NOBODY)
+    assert console.get("/console/providers/").text.count("/first/") == 3, "the environment's is asked before them"
+    for name, line in (("c", "c openai a b"), ("b", "b c openai a"), ("c", "c b openai a")):
+        assert console.post(f"/console/providers/{Provider.objects.get(name=name).pk}/first/").status_code == 302
+        assert " ".join(one.name for one in brain.providers(workspace.pk) if not one.offline) == line
+        assert f'{name}</b> <span class="tag good">asked first' in console.get("/console/providers/").text
 
 
 def test_the_model_that_answers_is_one_that_there_is(console, workspace, manager):
@@ -250,6 +302,8 @@ def test_budgets_are_set_changed_and_deleted(console, owner, workspace, other_wo
         console.post("/console/budgets/new/", {**form, "scope": "person", "user": elsewhere.email}).status_code == 400
     )
     assert console.post("/console/budgets/new/", {**form, "scope": "person"}).status_code == 400
+    unseen = {**form, "scope": "each_person", "user": "nobody", "agent": "none"}  # left in fields that are not shown
+    assert console.post("/console/budgets/new/", unseen).status_code == 302
     of_agent = {**form, "scope": "agent", "agent": smart_home.agent_id, "usd": "2.5"}
     assert console.post("/console/budgets/new/", of_agent).status_code == 302
     text = console.get("/console/budgets/").content.decode()
@@ -260,7 +314,7 @@ def test_budgets_are_set_changed_and_deleted(console, owner, workspace, other_wo
     console.post(f"/console/budgets/{budget.pk}/", {"tokens": "5", "usd": "", "enabled": "on"})
     assert Budget.objects.get(pk=budget.pk).tokens == 5
     console.post(f"/console/budgets/{budget.pk}/remove/")
-    assert Budget.objects.count() == 1
+    assert set(Budget.objects.values_list("scope", flat=True)) == {"each_person", "agent"}
 
 
 def test_a_call_that_nobody_makes_is_judged_by_the_rules_that_hold(console, owner, workspace, smart_home):

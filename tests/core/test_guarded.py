@@ -1,5 +1,6 @@
 """Requests to addresses that people set reach public hosts only, whatever a name leads to, and take only so much."""
 
+import asyncio
 import contextlib
 import gzip
 import socket
@@ -13,6 +14,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -185,6 +187,26 @@ async def test_the_addresses_that_were_vetted_are_those_connected_to(names: Name
     answer = await post(receiver.url("receiver.example"), private=LOOPBACK)
     assert (answer.status, names.asked) == (204, ["receiver.example"]), "it was looked up once"
     assert receiver.received[0].headers["host"] == f"receiver.example:{receiver.port}"
+
+
+async def test_each_connection_of_a_pool_is_vetted(names: NameServer, receiver: Receiver):
+    named = (ip_network("10.0.0.0/8"), Endpoint("models.example", receiver.port))
+    names.leads("models.example", ["127.0.0.1"])
+    names.leads("rebinding.example", ["10.0.0.1"], ["127.0.0.1"])
+    guarded.check(receiver.url("rebinding.example"), private=named)
+    ours = guarded.client(named)
+    try:
+        assert (await ours.get(receiver.url("models.example"))).status_code == 204
+        for host in ("rebinding.example", "169.254.169.254", "[::1]", "127。0。0。1"):
+            with pytest.raises(httpx.TransportError) as refused:
+                await ours.get(receiver.url(host))
+            assert guarded.refusal(refused.value.__cause__) == "It leads to an address that is not public."
+        assert len(receiver.received) == 1
+        assert guarded.client(named) is ours
+        assert guarded.client(LOOPBACK) is not ours, "what is permitted to others opens nothing here"
+    finally:
+        await outbound.close()
+    assert not [loop for loop, _ in outbound._open if loop is asyncio.get_running_loop()]
 
 
 async def test_a_permitted_network_is_reached_at_any_port_and_no_other(names: NameServer, receiver: Receiver):
