@@ -69,6 +69,7 @@ EVENTS = {
     "mfa.recovery_code_used": "A recovery code took the place of the person's second factor.",
     "person.connected": "The identity provider's account of a person was found to be theirs.",
     "person.changed": "An account was made or changed: its address, its name, what it may do, or whose it is.",
+    "person.signed_out": "All sessions and tokens of a person were ended: their groups let them in no more.",
     "person.password_set": "An account was given another password, by its person or by somebody else.",
     "person.exported": "All that is kept of a person was taken along.",
     "person.erased": "A person was erased: what they said, what was remembered of them, their account.",

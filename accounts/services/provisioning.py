@@ -52,7 +52,8 @@ def claim(user: User, email: str) -> None:
 def put_out(user: User) -> None:
     """End the sessions and tokens of a known person whom the provider's groups let in no more; the role stays."""
     login.record_failure(user, via="oidc")
-    sessions.end_all(user)
+    ended = sessions.end_all(user)
+    people.tell("person.signed_out", user, None, email=user.email, sessions=ended, reason=NotInGroups.code)
 
 
 def role_of(claims: dict[str, Any]) -> Role | None:

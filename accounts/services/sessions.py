@@ -34,9 +34,15 @@ def prune() -> int:
 
 
 @transaction.atomic
-def end_all(user: User) -> None:
-    """End the person's sessions, and all tokens that they have; their password and their keys go on."""
+def end_all(user: User) -> int:
+    """End the person's sessions, and all tokens that they have; returns how many sessions went on until now.
+
+    Their password and their keys go on.
+    """
     User.objects.filter(pk=user.pk).update(signed_out_at=Now())
     theirs = UserSession.objects.filter(user=user)
-    Session.objects.filter(pk__in=list(theirs.values_list("session_key", flat=True))).delete()
+    keys = list(theirs.values_list("session_key", flat=True))
+    going = Session.objects.filter(pk__in=keys, expire_date__gte=Now()).count()
+    Session.objects.filter(pk__in=keys).delete()
     theirs.delete()
+    return going

@@ -118,6 +118,8 @@ def test_who_is_in_no_group_any_more_is_signed_out_everywhere_and_keeps_the_role
     assert [one.get(HOME).status_code for one in (here, there)] == [302, 302]
     assert works(had) == (False, False)
     assert failures() == [member.user.pk]
+    (ended,) = AuditEvent.objects.filter(type="person.signed_out", target_id=member.user.pk)
+    assert (ended.actor_kind, '"sessions":2' in ended.payload.data) == ("system", True)
     assert Membership.objects.get(user=member.user).role == Role.MEMBER
 
     provider.person = claims(member.user.email, groups=["staff"])
