@@ -50,6 +50,8 @@ class _Code(codes.BaseAuthenticateForm):
             raise forms.ValidationError(error.detail) from None
         if self.authenticator is None:
             login.record_failure(self.user, via="mfa")
+            if mfa.was_used(self.user, code):
+                raise forms.ValidationError(mfa.USED)
             raise get_adapter().validation_error("incorrect_code")
         return code
 
@@ -125,6 +127,10 @@ class AddKey(keys.AddWebAuthnForm):
     """A new key."""
 
     credential = Credential()
+    passwordless = forms.BooleanField(
+        required=False,
+        help_text="The key signs you in by itself then, without your password. It asks for a fingerprint or a PIN.",
+    )
 
     def clean(self) -> dict[str, Any]:
         """What was sent; raises ValidationError."""

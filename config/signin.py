@@ -17,6 +17,14 @@ SESSION_COOKIE_AGE = 43_200  # a working day
 PASSWORD_RESET_TIMEOUT = 3 * 86_400  # how long the link in an invitation or for a new password opens
 
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_FORMS = {
+    "login": "accounts.wording.Login",
+    "change_password": "accounts.wording.ChangePassword",
+    "set_password": "accounts.wording.SetPassword",
+    "reset_password": "accounts.wording.ResetPassword",
+    "reset_password_from_key": "accounts.wording.ResetPasswordFromKey",
+    "reauthenticate": "accounts.wording.Reauthenticate",
+}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]  # nobody signs up, but allauth checks that they fit

@@ -32,6 +32,6 @@ def over_http(http: httpx.Client, base_url: str, login: dict[str, str]) -> bool:
 def on_page(page: Page, base_url: str, login: dict[str, str], target: str = "/") -> None:
     """Sign in by hand, and go on to the target."""
     page.goto(f"{base_url}{LOGIN}?next={target}")
-    page.get_by_label("Email").fill(login["email"])
+    page.get_by_label("E-mail address").fill(login["email"])
     page.get_by_label("Password").fill(login["password"])
     page.get_by_role("button", name="Sign in", exact=True).click()

@@ -119,7 +119,7 @@ def _check_second_factor(user: User, membership: Membership, code: str) -> None:
         raise mfa.MfaRequired
     if mfa.proven_by(user, code) is None:
         record_failure(user, workspace=str(membership.workspace_id), via="mfa")
-        raise LoginFailed("The code is wrong, or was used before.")
+        raise LoginFailed(mfa.USED if mfa.was_used(user, code) else "The code is wrong, or was used before.")
 
 
 def _record(type: str, user: User | None, workspace_id: UUID, via: str) -> None:

@@ -18,6 +18,7 @@ SEALED = ("secret", "seed")
 """What of an authenticator's data is sealed: an app's secret, the seed of recovery codes."""
 FACTORS = (Type.TOTP, Type.WEBAUTHN)
 """What is asked for at sign-in; recovery codes stand in for them."""
+USED = "This code was used already. Wait for the next one."
 TRIES, WINDOW_MS = 5, 300_000  # of one person's codes, which are short
 
 
@@ -85,7 +86,16 @@ def use_up(user: User, code: str) -> bool:
     """Mark a code of the person's app as used for as long as it could be shown again; whether it was not before."""
     # django-allauth marks it too, for half a minute; clocks that are off make that longer.
     lasts = allauth_mfa.TOTP_PERIOD * (2 * allauth_mfa.TOTP_TOLERANCE + 1)
-    return bool(cache.add(f"totp:{user.pk}:{normalize_user_code(code)}", 1, timeout=lasts))
+    return bool(cache.add(_used(user, code), 1, timeout=lasts))
+
+
+def was_used(user: User, code: str) -> bool:
+    """Whether the code is one of the person's app that was taken a moment ago: the next one has to be waited for."""
+    return cache.get(_used(user, code)) is not None
+
+
+def _used(user: User, code: str) -> str:
+    return f"totp:{user.pk}:{normalize_user_code(code)}"
 
 
 def reseal() -> int:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.conf import settings
 from django.core import mail
 from django.db import connection
@@ -237,3 +239,36 @@ def test_no_page_carries_inline_code(member):
 def test_a_form_without_a_boundary_is_refused_and_no_fault(db, path):
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     assert client.post(path, b"x", content_type="multipart/form-data").status_code in (302, 400, 403, 405)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "", "login/", "password/reset/", "password/change/", "logout/", "2fa/", "sessions/", "2fa/totp/activate/",
+        "2fa/totp/deactivate/", "2fa/recovery-codes/generate/", "2fa/recovery-codes/", "2fa/webauthn/",
+        "2fa/webauthn/add/", "reauthenticate/", "2fa/reauthenticate/", "2fa/authenticate/",
+    ],
+)  # fmt: skip
+def test_titles_labels_and_buttons_are_written_as_sentences(member, where):
+    client = Client() if where in ("login/", "password/reset/") else signing_in.browser(member.user.email, PASSWORD)
+    client.post("/account/reauthenticate/", {"password": PASSWORD})
+    if where not in ("2fa/totp/activate/",):
+        TOTP.activate(member.user, generate_totp_secret())
+        RecoveryCodes.activate(member.user)
+    if where == "2fa/authenticate/":
+        signing_in.post(member.user.email, PASSWORD, client=(client := Client()))
+    answer = client.get(f"/account/{where}")
+    assert answer.status_code == 200, answer.get("Location")
+    main = answer.content.decode().partition("<main")[2]
+    for text in re.findall(r"<(?:h1|h2|label|button|a)\b[^>]*>\s*([^<]+?)\s*<", main):
+        assert not re.search(r"(?<!^)(?<![.:?] )\b[A-Z][a-z]", text), text
+    assert 'placeholder="' not in main or 'placeholder="Code"' in main
+
+
+def test_sessions_say_which_ends_and_end_elsewhere(member):
+    here, there = (signing_in.browser(member.user.email, PASSWORD) for _ in range(2))
+    page = here.get("/account/sessions/").content.decode()
+    assert (page.count('<li class="card">'), page.count("This browser<")) == (2, 1)
+    assert "whoever uses them has to sign in again" in page
+    assert "You are signed out everywhere else." in here.post("/account/sessions/", follow=True).content.decode()
+    assert [one.get("/account/").status_code for one in (here, there)] == [200, 302]

@@ -78,11 +78,11 @@ def test_somebody_adds_a_passkey_and_signs_in_with_nothing_else(at, open_page: C
     sign_in(page, at, somebody, "/account/2fa/webauthn/add/")
     confirm(page)
     page.get_by_label("Passwordless").check()
-    page.get_by_role("button", name="Add").click()
-    expect(page.locator("main")).to_contain_text("Recovery Codes")
+    page.get_by_role("button", name="Add the key").click()
+    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
     assert Authenticator.objects.filter(type=Authenticator.Type.WEBAUTHN).count() == 1
     page.goto(f"{at}/account/logout/")
-    page.get_by_role("main").get_by_role("button", name="Sign Out").click()
+    page.get_by_role("main").get_by_role("button", name="Sign out").click()
     page.goto(f"{at}/account/login/?next=/account/sessions/")
     page.get_by_role("button", name="Sign in with a passkey").click()
     expect(page).to_have_url(f"{at}/account/sessions/")
@@ -97,14 +97,16 @@ def test_a_workspace_that_requires_it_leads_there_and_then_lets_go_on(
     sign_in(page, at, somebody, "/admin/")
     expect(page).to_have_url(f"{at}/account/2fa/")
     expect(page.get_by_role("status")).to_contain_text("requires two-factor sign-in")
-    page.get_by_role("link", name="Activate").click()
+    page.get_by_role("link", name="Set up an app").click()
     confirm(page)
     secret = page.get_by_label("Authenticator secret").input_value()
     page.get_by_label("Authenticator code").fill(code_of(secret))
-    page.get_by_role("button", name="Activate").click()
+    page.get_by_role("button", name="Set up the app").click()
     expect(page.get_by_label("Unused codes")).to_be_visible()
     assert member.user.email
     page.get_by_label("I have saved my recovery codes").check()
+    page.get_by_role("link", name="Done").click()
+    expect(page).to_have_url(f"{at}/account/2fa/")
     page.goto(f"{at}/admin/")
     assert "/account/2fa/" not in page.url
 
