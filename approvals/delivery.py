@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from smtplib import SMTPException, SMTPRecipientsRefused
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from core import bridge, guarded
 
 log = logging.getLogger(__name__)
 
+TYPED = {"Content-Type": "application/json"}
 SLOTS = 20  # deliveries under way at once
 MAIL_THREADS = 4
 SECONDS = 15.0  # that a receiver has for its answer
@@ -118,11 +120,12 @@ async def send(delivery: Delivery) -> Outcome:
         what = "channel" if delivery.topic == outbox.CHANNEL else "webhook"
         return Outcome(ok=False, error=f"The {what} is switched off.", final=True)
     body = body_of(delivery)
+    headers = {**TYPED, **headers_of(delivery, body)}
     try:
         answer = await guarded.request(
             "POST",
             delivery.url,
-            headers={"Content-Type": "application/json", **headers_of(delivery, body)},
+            headers=headers,
             content=body.encode(),
             seconds=SECONDS,
             private=settings.WEBHOOK_PRIVATE_ADDRESSES,
@@ -145,9 +148,13 @@ def body_of(delivery: Delivery) -> str:
     """The body of a webhook or of a channel's message, the same to the byte at each attempt."""
     if delivery.kind:
         return json.dumps(cards.compose(delivery.kind, delivery.type, delivery.payload, delivery.created_at))
-    at = delivery.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    told = {"type": delivery.type, "timestamp": at, "data": delivery.payload}
-    return json.dumps(told, separators=(",", ":"))
+    return json.dumps(told(delivery.type, delivery.payload, delivery.created_at), separators=(",", ":"))
+
+
+def told(type: str, payload: Any, created_at: datetime) -> dict[str, Any]:
+    """What the body of a webhook says."""
+    at = created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"type": type, "timestamp": at, "data": payload}
 
 
 def headers_of(delivery: Delivery, body: str) -> dict[str, str]:

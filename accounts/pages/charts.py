@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-WIDTH, HEIGHT = 720, 200
-LEFT, BOTTOM, TOP = 64, 24, 14
+WIDTH, HEIGHT = 720, 230
+LEFT, RIGHT, BOTTOM, TOP = 36, 24, 34, 34  # room for letters that are twice as large, as on a phone
 LABELS = 8  # below the columns
 Number = int | Decimal
 
@@ -52,7 +52,7 @@ class Meter:
 def columns(title: str, values: Mapping[str, Number], unit: str) -> Chart:
     """The values as columns, in their order."""
     most = max(values.values(), default=0) or 1
-    room = (WIDTH - LEFT - 8) / max(1, len(values))
+    room = (WIDTH - LEFT - RIGHT) / max(1, len(values))
     width = min(48.0, max(1.0, room * 0.78))
     every = -(-len(values) // LABELS) or 1
     base, tall = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP

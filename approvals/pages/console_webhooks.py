@@ -9,11 +9,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from accounts import limits
 from accounts.models import Actor
 from accounts.pages import console
+from approvals import delivery as postman
 from approvals import shown
 from approvals.models import OutboxItem
 from approvals.services import redelivery, veil, webhooks
+from core import guarded
 from core.errors import Invalid
-from core.guarded import LONGEST_URL
 
 WEBHOOKS = "webhooks"
 BACK = console.SECTIONS[WEBHOOKS].path
@@ -28,7 +29,7 @@ class WebhookForm(forms.Form):
     """Where the workspace is told, and of what."""
 
     url = forms.CharField(
-        max_length=LONGEST_URL,
+        max_length=guarded.LONGEST_URL,
         label="Address",
         help_text="http or https, a public host, port 80 or 443. Redirects are not followed.",
         widget=forms.TextInput({"inputmode": "url", "spellcheck": "false"}),
@@ -138,7 +139,10 @@ def delivery(request: HttpRequest, actor: Actor, pk: str) -> HttpResponse:
         "item": item,
         "state": state(item),
         "title": f"Delivery of {item.type}",
-        "payload": shown.json_html(veil.over(item.payload, workspace_id=actor.workspace.pk)),
+        "headers": _headers(item),
+        "body": shown.json_html(
+            veil.over(postman.told(item.type, item.payload, item.created_at), workspace_id=actor.workspace.pk)
+        ),
     }
     return console.render(request, actor, WEBHOOKS, "console/delivery.html", context)
 
@@ -168,6 +172,17 @@ def retry(request: HttpRequest, actor: Actor, pk: str) -> HttpResponse:
 def state(item: OutboxItem) -> str:
     """How a delivery stands."""
     return "delivered" if item.done_at else "failed" if item.failed_at else "waiting"
+
+
+def _headers(item: OutboxItem) -> dict[str, str]:
+    """The headers that a delivery goes out with; of those that each attempt makes anew, what they are."""
+    return {
+        "User-Agent": guarded.AGENT,
+        **postman.TYPED,
+        "webhook-id": str(item.pk),
+        "webhook-timestamp": "the seconds since 1970 of each attempt",
+        "webhook-signature": "v1,… made with the signing secret, which is not shown",
+    }
 
 
 def _once(request: HttpRequest, actor: Actor, secret: str, title: str) -> HttpResponse:

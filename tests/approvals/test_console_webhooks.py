@@ -1,5 +1,6 @@
 """In the console the webhook is set, tried, read and repeated, and its secret made anew."""
 
+import html
 import json
 import re
 
@@ -19,6 +20,7 @@ from tests.servers.threads import bridged
 
 pytestmark = pytest.mark.django_db
 URL = "https://93.184.215.14/hook"
+TRANSPORT = {"host", "accept", "accept-encoding", "content-length", "connection"}  # which every request of HTTP has
 
 
 @pytest.fixture
@@ -81,6 +83,13 @@ def test_a_test_is_delivered_signed_and_a_failure_is_repeated_under_its_id(admin
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == page.split("/")[3]
     assert json.loads(first.body)["type"] == redelivery.TEST
     assert first.headers["webhook-signature"].startswith("v1,")
+    shown = html.unescape(re.sub("<[^>]+>", "", failed))
+    assert all(name in shown.lower() for name in first.headers if name not in TRANSPORT), first.headers
+    for name in ("content-type", "user-agent", "webhook-id"):
+        assert first.headers[name] in shown
+    assert all(f'"{name}": ' in shown for name in json.loads(first.body)), "the whole body, not its data alone"
+    assert json.loads(first.body)["timestamp"] in shown
+    assert first.headers["webhook-signature"] not in shown
     late = admin.post(f"{page}retry/", follow=True).content.decode()
     assert "It was delivered" in late
 

@@ -185,12 +185,19 @@ def test_a_budget_stops_at_what_the_chart_shows(live: Stack, console: Callable[.
     workspace_id = live.demo["workspace_id"]
     live.sql(USED, workspace_id)
     page = console("/console/budgets/new/")
+    whose = [page.get_by_label("The person"), page.get_by_label("The agent")]
+    for scope, shown in (("One person", [True, False]), ("One agent", [False, True]), ("The whole", [False, False])):
+        page.get_by_label(scope).check()
+        assert [field.is_visible() for field in whose] == shown
     page.get_by_label("Tokens").fill("3500000")
     page.get_by_role("button", name="Set the budget").click()
     expect(page.get_by_role("region", name="Budgets")).to_contain_text("of 3,500,000")
     page.goto(f"{live.base_url}/console/usage/?period=30&in=tokens")
     expect(page.get_by_role("img", name=re.compile("tokens by day: the most is"))).to_be_visible()
     page.screenshot(path=images / "console-usage.png", full_page=True)
+    page.set_viewport_size(PHONE)
+    expect(page.locator("svg.chart rect").last).to_be_in_viewport()
+    page.set_viewport_size(WIDE)
     page.get_by_text("The same as a table").click()
     expect(page.get_by_role("region", name="as a table")).to_be_visible()
 
