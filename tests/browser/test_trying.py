@@ -75,6 +75,16 @@ def test_an_agent_is_tried_with_a_call_that_somebody_else_approves(
     expect(page.locator(".turn.mine").last).to_contain_text("⟨U+202E⟩")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".turn").last).to_contain_text("Cancelled")
+    expect(page.locator("[data-status]")).to_have_text("")
+    say(page, RESTART)
+    turn = page.locator(".turn").last
+    expect(turn.locator(".call")).to_contain_text("waits for approval")
+    page.get_by_role("button", name="Cancel").press("Enter")
+    expect(turn).to_contain_text("Cancelled; what was said is kept.")
+    expect(turn.locator(".call summary")).to_have_text("service_restartcancelledThe run was cancelled.")
+    assert turn.inner_text().index("I call service_restart.") < turn.inner_text().index("cancelled")
+    expect(page.locator("[data-status]")).to_contain_text("tokens in")
+    expect(page.get_by_label("Your message")).to_be_focused()
     say(page, "Well [[rehearse: fail=error]]")
     expect(page.get_by_role("alert").last).to_contain_text("provider")
     assert page.title() != "owned"

@@ -10,6 +10,8 @@
   const box = form.elements.message, send = page.querySelector("[data-send]"), cancel = page.querySelector("[data-cancel]");
   const status = page.querySelector("[data-status]");
   let run = null; // the one under way
+  let unwanted = false; // it was cancelled before it was known which it is
+  let spent = ""; // what the answer took, which stays once it is over
 
   const make = (name, kind, text = "") => {
     const made = document.createElement(name);
@@ -38,18 +40,24 @@
   const answer = () => {
     const shown = turn(visible(page.dataset.name), ""), calls = new Map(), asked = new Map();
     let last = null, key = "";
+    let spot = null; // where stands what is told anew: above the calls that it came before
+    const put = (node) => spot ? spot.before(node) : shown.append(node);
     const more = (kind, data) => {
       const wanted = `${kind} ${data.agent_name ?? ""}`;
       if (key !== wanted) {
         key = wanted;
-        if (data.agent_name) shown.append(make("div", "text-subtle text-xs", visible(data.agent_name)));
+        if (data.agent_name) {
+          const name = make("div", "text-subtle text-xs", visible(data.agent_name));
+          name.dataset.said = "";
+          put(name);
+        }
         last = make("div", "plain");
         if (kind === "reasoning") {
           last.classList.add("text-subtle");
           const thought = make("details", "thought");
           thought.append(make("summary", "text-subtle text-xs", "Thought"), last);
-          shown.append(thought);
-        } else shown.append(last);
+          put(thought);
+        } else put(last);
         last.dataset.said = "";
       }
       last.append(visible(data.text));
@@ -62,6 +70,7 @@
         calls.set(id, made);
         shown.append(made);
         key = "";
+        spot = null;
       }
       return calls.get(id);
     };
@@ -74,13 +83,17 @@
       delta: (data) => more("text", data),
       reasoning: (data) => more("reasoning", data),
       restart: () => {
-        for (const said of shown.querySelectorAll("[data-said]")) (said.closest(".thought") ?? said).remove();
+        const told = [...shown.querySelectorAll("[data-said]")].map((said) => said.closest(".thought") ?? said);
+        spot = document.createComment("");
+        (told[0] ?? shown.querySelector(".call"))?.before(spot);
+        if (!spot.parentNode) spot = null;
+        for (const one of told) one.remove();
         key = "";
       },
       tool_call: (data) => {
         const one = call(data.call_id, data.name);
         one.querySelector("pre").textContent = visible(JSON.stringify(data.arguments, null, 2));
-        stands(one, "", "is asked for");
+        stands(one, "asked", "is asked for");
       },
       approval_required: (data) => {
         const one = call(data.call_id, data.name), link = make("a", "text-link", "Look at the request");
@@ -92,20 +105,30 @@
       },
       approval_decided: (data) => {
         const one = asked.get(data.approval_id);
-        if (one) stands(one, "", `${data.decision} by ${visible(data.by)}`, data.reason);
+        if (one) stands(one, "", data.by ? `${data.decision} by ${visible(data.by)}` : data.decision, data.reason);
       },
-      tool_result: (data) => stands(call(data.call_id, data.name), data.ok ? "good" : "bad", data.ok ? "done" : "failed", data.summary),
+      tool_result: (data) => {
+        stands(call(data.call_id, data.name), data.ok ? "good" : "bad", data.ok ? "done" : "failed", data.summary);
+        key = "";
+        spot = null; // what is said now is said of it
+      },
       status: (data) => { status.textContent = visible(data.label); },
       usage: (data) => {
         const cost = data.cost_usd === null ? "" : `, $${data.cost_usd}`;
-        status.textContent = `${data.input_tokens} tokens in, ${data.output_tokens} out${cost}`;
+        status.textContent = spent = `${data.input_tokens} tokens in, ${data.output_tokens} out${cost}`;
       },
       error: (data) => refuse(`${data.message} (${data.code})`),
       done: (data) => {
         if (data.status === "cancelled") shown.append(make("p", "text-subtle text-xs", "Cancelled; what was said is kept."));
       },
     };
-    return ({ event, data }) => shows[event]?.(data);
+    // Nothing more comes: a call that has no end gets none.
+    const over = () => {
+      for (const one of calls.values()) {
+        if (one.matches(".asked, .waits")) stands(one, "", one.matches(".asked") ? "stopped" : "not run");
+      }
+    };
+    return { show: ({ event, data }) => shows[event]?.(data), over };
   };
 
   const frames = async function* (response) {
@@ -142,7 +165,7 @@
 
   // Reads the run to its end, over as many streams as it takes: one ends where the run waits long for approval.
   const follow = async (response) => {
-    const show = answer();
+    const { show, over } = answer();
     let after = 0, breaks = 0;
     for (;;) {
       try {
@@ -151,11 +174,16 @@
         for await (const frame of frames(response)) {
           breaks = 0;
           if (frame.id !== undefined) after = Number(frame.id);
-          if (frame.event === "session") run = frame.data.run_id;
+          if (frame.event === "session") {
+            run = frame.data.run_id;
+            if (unwanted) stop();
+          }
           else if (frame.event === "error" && !frame.data.run_id) break; // the stream broke, not the run
           else show(frame);
-          const over = frame.event === "error" || (frame.event === "done" && frame.data.status !== "awaiting_approval");
-          if (over) return;
+          if (frame.event === "error" || (frame.event === "done" && frame.data.status !== "awaiting_approval")) {
+            over();
+            return;
+          }
         }
       } catch (error) {
         console.warn("the stream broke", error);
@@ -167,7 +195,8 @@
   };
   const busy = async (work) => {
     send.disabled = true;
-    cancel.hidden = cancel.disabled = false;
+    cancel.hidden = cancel.disabled = unwanted = false;
+    spent = "";
     status.textContent = "Answers…";
     try {
       await work();
@@ -175,7 +204,7 @@
       run = null;
       send.disabled = false;
       cancel.hidden = true;
-      if (status.textContent === "Answers…") status.textContent = "";
+      status.textContent = spent;
     }
   };
 
@@ -198,13 +227,19 @@
   box.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
-  cancel.addEventListener("click", async () => {
-    if (!run) return;
-    cancel.disabled = true;
+  const stop = async () => {
+    unwanted = false;
     const response = await posted(page.dataset.stop, { run }).catch(() => null);
     if (response?.ok) return;
     cancel.disabled = false;
     refuse(response ? await problem(response) : "The server cannot be reached. Try again.");
+  };
+  cancel.addEventListener("click", (event) => {
+    if (!event.detail) box.focus(); // by the keyboard, whose place would be gone with the button
+    cancel.disabled = true;
+    status.textContent = "Is cancelled…";
+    if (run) stop();
+    else unwanted = true;
   });
   if (page.dataset.run) {
     run = page.dataset.run;
