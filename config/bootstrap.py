@@ -23,6 +23,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Commands that ask no server anything; `up` starts its own.
 SERVERLESS = {"chat", "check", "collectstatic", "diffsettings", "findstatic", "help", "spectacular", "up", "version"}
 
+LOOKING = {"doctor"}  # makes nothing and starts nothing: what is not there is told
+
 # Commands that need more than the role which serves, or come before it is made.
 OWNERS = {
     "audit", "backup", "dbshell", "flush", "inspectdb", "makemigrations", "migrate", "optimizemigration", "person",
@@ -33,8 +35,13 @@ EMBEDDED_ROLE = "countersign_app"
 
 def data_dir() -> Path:
     """DATA_DIR, made if it is not there and named in the environment by its full path; raises OSError."""
-    folder = Path(os.environ.get("DATA_DIR", "").strip() or BASE_DIR / ".data").resolve()
+    folder = _folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _folder() -> Path:
+    folder = Path(os.environ.get("DATA_DIR", "").strip() or BASE_DIR / ".data").resolve()
     os.environ["DATA_DIR"] = str(folder)
     return folder
 
@@ -61,14 +68,36 @@ def embedded_servers(folder: Path) -> tuple[Path, list[embedded.Server]]:
         return folder / "servers.lock", servers
     place = embedded_home.find(folder)
     if unset("DATABASE_URL"):
+        servers.append(embedded.postgres(place))
+    if unset("REDIS_URL"):
+        servers.append(embedded.valkey(place))
+    _lead_to(place)
+    return place.path / "servers.lock", servers
+
+
+def _lead_to(place: embedded_home.Home) -> None:
+    """Let what is unset of DATABASE_URL and REDIS_URL name the embedded servers."""
+    if unset("DATABASE_URL"):
         os.environ["DATABASE_URL"] = place.database_url
         if unset("DATABASE_ROLE"):
             os.environ["DATABASE_ROLE"] = EMBEDDED_ROLE
-        servers.append(embedded.postgres(place))
     if unset("REDIS_URL"):
         os.environ["REDIS_URL"] = place.redis_url
-        servers.append(embedded.valkey(place))
-    return place.path / "servers.lock", servers
+
+
+def _look() -> None:
+    """Name what is there, as `environment` does, and make nothing; raises EmbeddedError where there is nothing."""
+    folder = _folder()
+    if (folder / "secret_key").is_file():
+        secret_key(folder)
+    if not (unset("DATABASE_URL") or unset("REDIS_URL")):
+        return
+    if not embedded_home.is_there(folder):
+        raise EmbeddedError(
+            f"there is no installation in {folder}, and nothing was made. Set DATA_DIR, or DATABASE_URL and REDIS_URL, "
+            "as its processes have them"
+        )
+    _lead_to(embedded_home.find(folder))
 
 
 def log_file(folder: Path, name: str) -> Path:
@@ -113,6 +142,9 @@ def django_command(argv: list[str]) -> Iterator[None]:
     try:
         if command in SERVERLESS or command.startswith("-"):
             secret_key(data_dir())
+            yield
+        elif command in LOOKING:
+            _look()
             yield
         else:
             with environment(f"manage.py {command}"):

@@ -66,6 +66,11 @@ class Home:
             raise EmbeddedError(f"{folder} belongs to another user; set DATA_DIR to a folder of your own")
 
 
+def is_there(data_dir: Path) -> bool:
+    """Whether a data directory has servers, so that `find` makes nothing."""
+    return (data_dir / "servers").is_file() or (data_dir / "postgres").is_dir()
+
+
 def find(data_dir: Path) -> Home:
     """The place of a data directory's servers, made on the first call; raises EmbeddedError or OSError."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -114,8 +114,10 @@ def read(lines: Iterable[str]) -> list[Head]:
             told = json.loads(line)
             at = datetime.fromisoformat(told["signed_at"])
             hash, signature = bytes.fromhex(told["hash"]), bytes.fromhex(told["signature"])
-            heads.append(Head(UUID(told["workspace_id"]), int(told["seq"]), hash, at, told["key_id"], signature))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            head = Head(UUID(told["workspace_id"]), int(told["seq"]), hash, at, str(told["key_id"]), signature)
+            _ = head.message  # what a signature is checked against: not every number and time can be in it
+            heads.append(head)
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise Invalid(f"Line {number} of the heads is none: {error}") from None
     return heads
 
@@ -146,6 +148,11 @@ def known_keys(others: Iterable[str] = ()) -> dict[str, Ed25519PublicKey]:
     return {key_id(key): key for key in keys}
 
 
+def has_key() -> bool:
+    """Whether there is a signing key, which would be made by what asks for it."""
+    return bool(settings.AUDIT_SIGNING_KEY) or _key_file().is_file()
+
+
 def key_id(key: Ed25519PublicKey) -> str:
     """The name of a key: the beginning of its SHA-256."""
     return chain.sha256(_raw(key)).hex()[:16]
@@ -165,8 +172,13 @@ def _message(workspace_id: UUID, seq: int, hash: bytes, at: datetime) -> bytes:
 def _private_key() -> Ed25519PrivateKey:
     if settings.AUDIT_SIGNING_KEY:
         return _parsed("AUDIT_SIGNING_KEY", settings.AUDIT_SIGNING_KEY)
-    path = settings.DATA_DIR / "audit_key"
+    path = _key_file()
     return _parsed(str(path), kept.secret(path, lambda: base64.b64encode(os.urandom(32)).decode()))
+
+
+def _key_file() -> Path:
+    path: Path = settings.DATA_DIR / "audit_key"
+    return path
 
 
 @cache

@@ -16,7 +16,9 @@ from uuid import UUID
 
 import msgspec
 
-from core.errors import DomainError
+from approvals.services import heads
+from approvals.services.heads import Head
+from core.errors import DomainError, Invalid
 
 FORMAT = "countersign.backup.1"
 MANIFEST, DATABASE = "manifest.json", "database.dump"
@@ -139,6 +141,7 @@ class Archive:
     manifest: Manifest
     places: dict[str, tuple[int, int]]
     keys: Keys | None = None
+    heads: tuple[Head, ...] = ()
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """A part, some at a time."""
@@ -184,7 +187,9 @@ def check(file: IO[bytes]) -> Archive:
     if DATABASE not in places:
         raise BadBackup("The backup has no database.")
     held = Archive(file, manifest, places)
-    return replace(held, keys=_read(held.read(KEYS), Keys, "part with keys")) if KEYS in places else held
+    if KEYS in places:
+        held = replace(held, keys=_read(held.read(KEYS), Keys, "part with keys"))
+    return replace(held, heads=read_heads(held.read(HEADS))) if HEADS in places else held
 
 
 def _check_member(member: tarfile.TarInfo, before: dict[str, Part]) -> None:
@@ -212,6 +217,15 @@ def _manifest(text: bytes) -> Manifest:
     if version != FORMAT:
         raise BadBackup(f"The backup has the format {ascii(version)[:60]}; this version reads {FORMAT}.")
     return _read(text, Manifest, "manifest")
+
+
+def read_heads(text: bytes) -> tuple[Head, ...]:
+    """The signed ends of a file of them; raises BadBackup where a line is none."""
+    try:
+        return tuple(heads.read(text.decode().splitlines()))
+    except (Invalid, UnicodeDecodeError) as error:
+        why = error.detail if isinstance(error, Invalid) else str(error)
+        raise BadBackup(f"The signed ends of the audit log ({HEADS}) cannot be read: {why}") from None
 
 
 def _read(text: bytes, kind: type[_Kind], what: str) -> _Kind:

@@ -15,7 +15,7 @@ from django.db.migrations.loader import MigrationLoader
 from redis.exceptions import RedisError
 
 from approvals.models import AuditSeal
-from approvals.services import heads, verifying
+from approvals.services import verifying
 from chat.services import attachments, restored
 from config.backups import archive, database
 from config.backups.archive import Archive, BackupError, Manifest
@@ -174,10 +174,9 @@ def _verify(held: Archive, done: Restored) -> None:
         at = AuditSeal.objects.filter(workspace_id=end["workspace_id"], seq=end["seq"]).first()
         if at is None or bytes(at.hash).hex() != end["hash"]:
             done.faults.append(f"{end['workspace_id']}: the log does not end as the manifest says")
-    told = heads.read(held.read(archive.HEADS).decode().splitlines()) if archive.HEADS in held.places else []
     ends = {end["workspace_id"]: end["seq"] for end in audit["ends"]}
     # What was signed after the moment of the snapshot, and before the file of heads was copied, is not of the backup.
-    told = [head for head in told if head.seq <= ends.get(head.workspace_id, 0)]
+    told = [head for head in held.heads if head.seq <= ends.get(head.workspace_id, 0)]
     found = verifying.verify(told=told, keys=[audit["public_key"]])
     done.events = found.rows
     for fault in found.faults[:20]:

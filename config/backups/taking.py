@@ -20,7 +20,7 @@ from chat.models import Attachment
 from chat.services import attachments
 from chat.services.attachments import StorageUnavailable
 from config.backups import archive, database
-from config.backups.archive import BackupError, Writer
+from config.backups.archive import BackupError, BadBackup, Writer
 
 Tell = Callable[[str], None]
 _ENDS = """
@@ -154,7 +154,13 @@ def _files(writer: Writer, *, with_keys: bool) -> None:
     """The audit log's heads and key, where they are files; the other keys where they are wanted."""
     told = Path(settings.AUDIT_HEADS_FILE)
     if told.is_file():
-        writer.add(archive.HEADS, [told.read_bytes()])
+        text = told.read_bytes()
+        text = text[: text.rfind(b"\n") + 1]  # the last may just be written; it is of a later moment
+        try:
+            archive.read_heads(text)
+        except BadBackup as error:
+            raise BackupError(f"{told} cannot be restored from. {error.detail}") from None
+        writer.add(archive.HEADS, [text])
     key = settings.DATA_DIR / "audit_key"
     if not settings.AUDIT_SIGNING_KEY and key.is_file():
         writer.add(archive.AUDIT_KEY, [key.read_bytes()])

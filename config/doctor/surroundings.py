@@ -1,5 +1,6 @@
 """What stands around the programs: settings, files, disk, mail."""
 
+import json
 import os
 import shutil
 import smtplib
@@ -26,6 +27,14 @@ def is_local() -> bool:
     return {urlsplit(settings.PUBLIC_URL).hostname or "", env.text("HOST"), *_named()} <= LOCAL
 
 
+def address() -> str:
+    """Where people reach this installation: PUBLIC_URL, or what `make up` wrote down; empty where neither is known."""
+    if env.text("PUBLIC_URL"):
+        return str(settings.PUBLIC_URL)
+    demo = settings.DATA_DIR / "demo.json"
+    return str(json.loads(demo.read_text()).get("base_url") or "") if demo.is_file() else ""
+
+
 def check_settings(wanted: Wanted) -> Iterator[Finding]:
     """Django's own checks, those for deployment too, as far as they apply to this machine."""
     part, found = "settings", 0
@@ -37,13 +46,18 @@ def check_settings(wanted: Wanted) -> Iterator[Finding]:
         text, todo = " ".join(str(message.msg).split()), str(message.hint or f"See {message.id} in Django's checks.")
         yield (bad if message.level >= messages.ERROR else warn)(part, text, todo)
     if not found:
-        yield ok(part, "Django's checks find nothing" + (", for this machine alone" if is_local() else ""))
+        yield ok(part, "Django's checks find nothing" + (", those about HTTPS left out" if is_local() else ""))
 
 
 def check_address(wanted: Wanted) -> Iterator[Finding]:
     """Whether the address that people use fits what is answered."""
     part, url = "address", urlsplit(settings.PUBLIC_URL)
     host = url.hostname or ""
+    if not env.text("PUBLIC_URL"):
+        known = f"; make up answered at {address()}" if address() else ""
+        text = f"PUBLIC_URL is not set here, so that it is not known who reaches this installation, and how{known}"
+        yield warn(part, text, "Set it as the processes have it, and look again: links in letters lead there.")
+        return
     if is_local():
         yield ok(part, f"{settings.PUBLIC_URL}: for people at this machine")
         return
@@ -96,6 +110,10 @@ def check_mail(wanted: Wanted) -> Iterator[Finding]:
 
 def check_files(wanted: Wanted) -> Iterator[Finding]:
     """The data directory, the secrets in it, static files, the space that is left."""
+    if not settings.DATA_DIR.is_dir():
+        todo = "Set DATA_DIR as the processes have it, or start them: they make it. What is in it was not looked at."
+        yield bad("files", f"{settings.DATA_DIR} is not there", todo)
+        return
     yield from _folder()
     yield from _static()
     yield from _disk()

@@ -18,8 +18,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from config import bootstrap
-from config.backups import archive
-from config.backups.archive import BadBackup
+from config.backups import archive, restoring, taking
+from config.backups.archive import BackupError, BadBackup
 from core import embedded, embedded_home
 from tests.operations.archives import FACTS, backup
 from tests.pictures import sent
@@ -256,6 +256,37 @@ def test_a_manifest_that_tells_of_no_parts_or_others_is_refused(parts):
 def test_keys_of_another_shape_are_refused_in_words(text):
     with pytest.raises(BadBackup, match="The part with keys cannot be read"):
         archive.check(io.BytesIO(backup((archive.DATABASE, b"x"), (archive.KEYS, text))))
+
+
+HEAD = {
+    "workspace_id": END["workspace_id"], "seq": 1, "hash": "00", "signed_at": "2026-01-01T00:00:00Z", "key_id": "k",
+    "signature": "00",
+}  # fmt: skip
+NO_HEADS = [
+    {}, {**HEAD, "seq": "first"}, {**HEAD, "seq": -1}, {**HEAD, "seq": 2**64}, {**HEAD, "seq": float("inf")},
+    {**HEAD, "signed_at": "2026-01-01T00:00:00"}, {**HEAD, "hash": "no"}, {**HEAD, "workspace_id": 5}, [],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [b"{", b"\xff", b"[" * 100_000, *(json.dumps(one).encode() for one in NO_HEADS)])
+def test_heads_of_another_shape_are_refused_in_words_before_anything_is_touched(line, monkeypatch, tmp_path):
+    monkeypatch.setattr("config.backups.restoring._images", lambda held: pytest.fail("it was begun"))
+    text = json.dumps(HEAD).encode() + b"\n" + line + b"\n"
+    (file := tmp_path / "backup.tar").write_bytes(backup((archive.DATABASE, b"x"), (archive.HEADS, text)))
+    with pytest.raises(BadBackup, match="The signed ends of the audit log"):
+        restoring.restore(file)
+    assert archive.check(io.BytesIO(backup((archive.DATABASE, b"x"), (archive.HEADS, text[: -len(line) - 1])))).heads
+
+
+def test_a_backup_holds_whole_heads_or_is_not_made(settings, tmp_path):
+    settings.DATA_DIR, settings.AUDIT_HEADS_FILE = tmp_path, str(tmp_path / "heads.jsonl")
+    line = json.dumps(HEAD).encode() + b"\n"
+    (tmp_path / "heads.jsonl").write_bytes(line + line[:20])  # a worker is writing the second
+    taking._files(writer := archive.Writer(io.BytesIO()), with_keys=False)
+    assert [part.size for part in writer.parts] == [len(line)]
+    (tmp_path / "heads.jsonl").write_bytes(line[:20] + b"\n" + line)
+    with pytest.raises(BackupError, match="heads.jsonl cannot be restored from"):
+        taking._files(archive.Writer(io.BytesIO()), with_keys=False)
 
 
 def test_ends_and_migrations_are_read_as_they_were_written():

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
 from accounts.services import keys
+from approvals.models import OutboxItem
 from approvals.services import heads, roles, sealing
+from chat.models import Run
 from config import bootstrap
 from config.doctor import Level, Wanted, examine, servers, surroundings, work
+from tests.chat.conftest import say  # noqa: F401  a fixture
 from tests.servers.stack import eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -97,7 +101,8 @@ def levels(check: Any) -> list[str]:
 
 
 @pytest.fixture
-def public(settings, tmp_path):
+def public(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("PUBLIC_URL", "as the settings say")
     settings.PUBLIC_URL, settings.HTTPS, settings.DATA_DIR = "https://ai.example.org", True, tmp_path
     settings.ALLOWED_HOSTS = ["ai.example.org"]
     return settings
@@ -138,6 +143,58 @@ def test_it_is_local_where_all_that_is_answered_is(public, monkeypatch):
     assert levels(surroundings.check_address) == [Level.OK]
     monkeypatch.setenv("HOST", "0.0.0.0")
     assert Level.BAD in levels(surroundings.check_address)
+
+
+def test_an_address_that_nobody_named_is_not_known(public, monkeypatch, tmp_path):
+    monkeypatch.delenv("PUBLIC_URL")
+    public.PUBLIC_URL = "http://localhost:9"
+    for check in (surroundings.check_address, work.check_web):
+        assert ["PUBLIC_URL is not set here" in text for text in told(check)] == [True]
+        assert levels(check) == [Level.WARN]
+    (tmp_path / "demo.json").write_text('{"base_url": "http://127.0.0.1:9"}')
+    assert ["make up answered at http://127.0.0.1:9" in text for text in told(surroundings.check_address)] == [True]
+    assert levels(work.check_web) == [Level.BAD]
+
+
+@pytest.mark.parametrize("kept", [(), ("secret_key",)])
+def test_where_nothing_is_nothing_is_made(monkeypatch, tmp_path, kept):
+    for name in ("DATABASE_URL", "REDIS_URL", "DATABASE_URL_FILE", "REDIS_URL_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "data"
+    monkeypatch.setenv("DATA_DIR", str(folder))
+    for name in kept:
+        folder.mkdir()
+        (folder / name).write_text("x")
+    with pytest.raises(SystemExit, match="nothing was made"), bootstrap.django_command(["manage.py", "doctor"]):
+        pytest.fail("it went on")
+    assert [path.name for path in tmp_path.rglob("*")] == (["data", *kept] if kept else [])
+
+
+def test_a_data_directory_that_is_not_there_is_told(settings, tmp_path):
+    settings.DATA_DIR = tmp_path / "none"
+    assert told(surroundings.check_files) == {f"{tmp_path / 'none'} is not there": Level.BAD}
+
+
+@pytest.mark.django_db
+def test_ends_are_not_checked_with_a_key_that_would_be_made_for_it(settings, tmp_path):
+    settings.DATA_DIR, settings.AUDIT_SIGNING_KEY = tmp_path, ""
+    assert levels(work.check_audit) == [Level.OK]
+    (found,) = examine([("x", work.check_audit)], Wanted(audit=True))
+    assert (found.level, "no key is here" in found.text) == (Level.WARN, True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.django_db
+def test_what_waits_for_people_is_told_however_long_it_waits(workspace, say):  # noqa: F811
+    assert told(work.check_waiting) == {"nothing is left to people": Level.OK}
+    Run.objects.filter(pk=say("Well?").pk).update(state="waiting_approval")
+    assert [(text[:28], level) for text, level in told(work.check_waiting).items()] == [
+        ("1 answers wait for people, s", Level.OK)
+    ]
+    Run.objects.update(created_at=Now() - timedelta(days=40))
+    OutboxItem.objects.create(workspace=workspace, topic="email", type="x", failed_at=Now() - timedelta(days=20))
+    assert levels(work.check_waiting) == [Level.WARN, Level.WARN]
+    assert ["notices were given up, since" in text for text in told(work.check_waiting)] == [True, False]
 
 
 @pytest.mark.django_db
