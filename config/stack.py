@@ -22,6 +22,13 @@ from config import bootstrap, env, prepared, processes
 from config.supervisor import Part, StartError, StoppedError, Supervisor, say
 from core import embedded, embedded_child, embedded_home
 
+# What a stranger opens as whom, by config/demo.py.
+DEMO = (
+    ("Chat", "/", "member"),
+    ("Approvals", "/approvals/", "manager"),
+    ("Console", "/console/", "admin"),
+    ("Admin", "/admin/", "admin"),
+)
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # how to reach a server that listens on every address
 
 
@@ -81,14 +88,18 @@ def _summary(base_url: str, folder: Path) -> str:
     demo = folder / "demo.json"
     if demo.is_file():
         facts = json.loads(demo.read_text())
-        admin = facts["users"]["admin"]
         body = '{"message":"Explain my server architecture","companion":"smart-home","stream":true}'
         key = facts["keys"]["secret"]
+        for name, path, who in DEMO:
+            login = facts["users"][who]
+            place = f"{base_url}{path:<11}"
+            lines.append(f"  {name:<10} {place}  as {login['email']:<20}  {login['password']}")
         lines += [
-            f"  Admin     {base_url}/admin/   {admin['email']}   {admin['password']}",
-            f"  API docs  {base_url}/api/docs/",
-            f"  Logins    {shlex.quote(str(demo))}",
-            f"  Logs      {shlex.quote(str(folder / 'logs'))}",
+            f"  API docs   {base_url}/api/docs/",
+            f"  Logins     {shlex.quote(str(demo))}",
+            f"  Logs       {shlex.quote(str(folder / 'logs'))}",
+            "",
+            "  A browser is signed in as one of them: open the next in a private window.",
             "",
             f"  curl -N -X POST {base_url}/v1/ai/chat -H 'Authorization: Bearer {key}' "
             f"-H 'Content-Type: application/json' -d '{body}'",

@@ -101,7 +101,9 @@ def test_the_first_start_makes_everything_and_the_printed_curl_line_streams_an_a
     assert facts["base_url"] == one.url
     assert set(facts["users"]) == {"admin", "manager", "manager2", "member", "member2", "auditor"}
     assert set(facts["agents"]) == {"smart-home", "devops", "guard"}
-    assert facts["users"]["admin"]["password"] in one.text
+    for path, who in (("/", "member"), ("/approvals/", "manager"), ("/console/", "admin"), ("/admin/", "admin")):
+        login = facts["users"][who]
+        assert re.search(rf"{one.url}{path} +as {login['email']} +{re.escape(login['password'])}\n", one.text), one.text
 
     line = re.search(r"curl -N .*", one.text).group()
     answer = subprocess.run([*shlex.split(line), "-s"], capture_output=True, text=True, timeout=30, check=True)
