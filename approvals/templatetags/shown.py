@@ -1,14 +1,18 @@
 """Filters for templates that show what a model wrote: see approvals/shown.py."""
 
 import datetime
+import re
+from contextlib import suppress
 from typing import Any
 
 from django import template
 from django.utils.safestring import SafeString
 
 from approvals import shown
+from core.templatetags.moments import moment
 
 register = template.Library()
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @register.filter
@@ -21,6 +25,15 @@ def visible(text: object) -> SafeString:
 def visible_line(text: object) -> SafeString:
     """A text of one line, every character of it visible."""
     return shown.visible_line(text)
+
+
+@register.filter
+def visible_detail(text: object) -> SafeString:
+    """As `visible`, and a time that is written for machines (ISO 8601, with its zone) as a time for people."""
+    if _MOMENT.fullmatch(str(text)):
+        with suppress(ValueError, OverflowError):
+            return moment(datetime.datetime.fromisoformat(str(text)), "precisely")
+    return shown.visible(text)
 
 
 @register.filter
