@@ -115,7 +115,9 @@ def respond(told: Problem, request: http.HttpRequest | None, *, path: str = "") 
     """The response that carries a problem; the path is the request's, where there is none yet."""
     request_id = getattr(request, "request_id", "") or str(ids.new())
     if request is not None and _is_read_as_a_page(request):
-        page = render_to_string("error.html", {"told": told, "request_id": request_id})
+        # What fails by itself is told without asking the database who is there.
+        framed = request if told.status < HTTPStatus.INTERNAL_SERVER_ERROR else None
+        page = render_to_string("error.html", {"told": told, "request_id": request_id}, request=framed)
         return http.HttpResponse(page, status=told.status, headers={**told.headers, "X-Request-Id": request_id})
     media, body = shaped(told, request_id, request.path if request is not None else path)
     headers = {**told.headers, "X-Request-Id": request_id}

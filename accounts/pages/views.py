@@ -17,7 +17,9 @@ ACCOUNT = "/account/"
 def shown(request: HttpRequest) -> dict[str, Any]:
     """What every page shows of who is there: their workspaces, read where a page asks for them."""
     actor: Actor | None = getattr(request, "actor", None)
-    if actor is None and request.path.startswith(ACCOUNT):  # whose views are django-allauth's
+    # Views of /account/ are django-allauth's, and some addresses lead to none.
+    unasked = request.path.startswith(ACCOUNT) or request.resolver_match is None
+    if actor is None and unasked and hasattr(request, "user"):
         actor = request.actor = signedin.actor(request)  # type: ignore[attr-defined]
     if actor is None:
         return {}

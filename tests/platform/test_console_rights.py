@@ -116,6 +116,7 @@ def test_each_role_opens_what_it_reads_and_no_more(workspace, owner, smart_home,
         assert answer.status_code == expected, (name, role, answer.status_code)
         if expected == 403:
             assert b"Ask an admin of the workspace." in answer.content, name
+            assert b'<nav class="places"' in answer.content, "who may not look at it finds the way on"
         else:
             assert answer["Cache-Control"] == "no-store"
             assert "style-src-attr" not in answer["Content-Security-Policy"]
