@@ -195,9 +195,14 @@ def standing(approval: Approval) -> dict[str, Any]:
     }
 
 
+def called(user: User | None) -> str:
+    """What a person is called, by name or else by address; empty for nobody."""
+    return user.name or user.email if user else ""
+
+
 def named(user: User | None) -> dict[str, str] | None:
     """A person as answers name them."""
-    return {"id": str(user.pk), "name": user.name or user.email} if user else None
+    return {"id": str(user.pk), "name": called(user)} if user else None
 
 
 def payload(approval: Approval, **more: Any) -> dict[str, Any]:

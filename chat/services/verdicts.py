@@ -12,7 +12,7 @@ from agents.providers.base import ToolCall
 from agents.tools import registry
 from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.rules import Ask
-from approvals.services import approvals, audit, policies, rights
+from approvals.services import approvals, audit, endings, policies, rights
 from chat.bells import ring_action
 from chat.models import Action, ActionState, Run
 from chat.services import actions, gate
@@ -121,8 +121,7 @@ def _judge_again(action: Action, events: list[Event]) -> None:
 
 def _decided_event(approval: Approval) -> ApprovalDecided:
     verb = approval.decision or approval.status
-    by = str(approval.decided_by) if approval.decided_by else ""
-    return ApprovalDecided(str(approval.pk), verb, by, approval.reason)
+    return ApprovalDecided(str(approval.pk), verb, endings.called(approval.decided_by), approval.reason)
 
 
 def withdraw(run: Run, *, by: Actor | None) -> None:

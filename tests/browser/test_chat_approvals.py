@@ -37,7 +37,7 @@ def test_an_approval_is_shown_where_it_happened_and_decided_live(
     digest = manager.approval(request["id"])["digest"]
     assert manager.decide(request["id"], decision="approve", digest=digest).status_code == 200
     for page in (mine.page, other.page):
-        expect(page.locator(".call-card")).to_contain_text(re.compile("Approved by .*web: restarted"))
+        expect(page.locator(".call-card")).to_contain_text(re.compile("Approved by Manager.*web: restarted"))
         expect(page.locator(".call-card")).to_have_attribute("data-state", "done")
     mine.idle()
     mine.page.reload()

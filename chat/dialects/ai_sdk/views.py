@@ -15,7 +15,7 @@ from accounts.authentication import actor_of
 from accounts.models import Actor
 from agents.events import ApprovalDecided
 from approvals.models import ApprovalStatus
-from approvals.services import approvals
+from approvals.services import approvals, endings
 from chat import stream
 from chat.dialects import responding, waiting, wishes
 from chat.dialects.ai_sdk import inbound, schema
@@ -166,7 +166,7 @@ def of_another(brought: Brought, *, sdk: int, by: Actor) -> HttpResponseBase:
             asks = actions.Asked(one.pk, brought.asked[one.pk], one.tool, one.risk, one.expires_at)
             frames += encode.pending(asks.event, approvals.may_decide(one, by) or STILL_PENDING)
         else:
-            decided = ApprovalDecided(str(one.pk), one.status, str(one.decided_by or ""), one.reason)
+            decided = ApprovalDecided(str(one.pk), one.status, endings.called(one.decided_by), one.reason)
             frames += encode.past([decided])
     response = HttpResponse(frames + encode.finish(), content_type=EVENT_STREAM)
     response[HEADER] = "v1"

@@ -90,8 +90,8 @@ class Request {
     }
     if (this.approval.status !== "pending" || !this.root.isConnected) return;
     if (this.detail && this.detail.status !== "pending") { // before its event came, or in the place of one that was lost
-      const { status, decided_by: by, reason } = this.detail;
-      this.update({ ...this.approval, status, by: by?.name, reason });
+      const { status, decision, decided_by: by, reason } = this.detail;
+      this.update({ ...this.approval, status: decision || status, by: by?.name ?? "", reason });
       return;
     }
     this.draw();

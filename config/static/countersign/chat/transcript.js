@@ -111,7 +111,7 @@ export function stored(message, turn, approvals) {
     const item = answer.calls.get(one.call_id);
     if (!item || one.run_id !== turn?.run_id) continue;
     const by = one.decided_by?.name ?? "";
-    item.approval = { id: one.id, risk: one.risk, expiresAt: one.expires_at, status: one.status, by, reason: one.reason };
+    item.approval = { id: one.id, risk: one.risk, expiresAt: one.expires_at, status: one.decision || one.status, by, reason: one.reason };
   }
   answer.memories = turn?.memories ?? [];
   answer.status = message.metadata?.incomplete ?? "completed";
