@@ -31,3 +31,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
     def live(self) -> EntryQuerySet:
         """Those that count now: neither superseded nor waiting, and not past their time."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), status="active")
+
+    def saying(self, text: str) -> EntryQuerySet:
+        """Those in which each word of the text stands, in whichever case, be it within another."""
+        return self.filter(*(Q(text__icontains=word) for word in set(text.split())))

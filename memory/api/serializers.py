@@ -85,12 +85,21 @@ class MemoryQuery(QuerySerializer):
     layer = serializers.ChoiceField(choices=Layer.choices, required=False)
     companion_type = COMPANION
     q = serializers.CharField(max_length=250, required=False, help_text="What to search for; the best first.")
+    words = serializers.CharField(
+        max_length=250,
+        required=False,
+        help_text="Those alone whose content has all these words, as far as they are written.",
+    )
     status = serializers.ChoiceField(choices=[*Status.choices, ("all", "All")], default=Status.ACTIVE)
     limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
     offset = serializers.IntegerField(min_value=0, max_value=1_000_000, default=0)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuses to search for what does not count."""
+        """Refuses to search for what does not count, and in two ways at once."""
+        if attrs.get("q") and attrs.get("words"):
+            raise serializers.ValidationError(
+                {"words": "A search (`q`) asks for what fits best; leave one of them out."}
+            )
         if attrs.get("q") and attrs["status"] != Status.ACTIVE:
             raise serializers.ValidationError({"status": "A search (`q`) finds active memories alone; leave this out."})
         return attrs

@@ -28,6 +28,7 @@ from memory.api.serializers import (
     PausesOut,
 )
 from memory.models import Entry, Owner, Status
+from memory.querysets import EntryQuerySet
 from memory.services import entries, forgetting, owners, searching
 from memory.services.entries import By, New
 
@@ -91,7 +92,7 @@ def shown(rows: QuerySet[Entry]) -> QuerySet[Entry]:
     return rows.select_related("owner__companion").prefetch_related("sources")
 
 
-def listed(actor: Actor, companion: Companion | None, layer: str, status: str) -> QuerySet[Entry]:
+def listed(actor: Actor, companion: Companion | None, layer: str, status: str) -> EntryQuerySet:
     """The caller's memories of this companion, layer and status, where these are said."""
     rows = Entry.objects.visible_to(actor).defer("terms", "embedding")
     if companion is not None:
@@ -114,7 +115,7 @@ class MemoriesView(MemoryView):
         tags=["memory"],
     )
     def get(self, request: Request) -> Response:
-        """Your memories: the newest first, or with `q` what fits best first."""
+        """Your memories: the newest first, with `words` those alone that have them; with `q` what fits best first."""
         query, actor = MemoryQuery.read(request.query_params), actor_of(request)
         limit, offset, layer = query["limit"], query["offset"], query.get("layer", "")
         companion = companion_of(actor, query.get("companion_type"))
@@ -124,7 +125,7 @@ class MemoriesView(MemoryView):
             page, total = found[offset : offset + limit], len(found)
             prefetch_related_objects(page, "sources")
         else:
-            rows = listed(actor, companion, layer, query["status"])
+            rows = listed(actor, companion, layer, query["status"]).saying(query.get("words", ""))
             page, total = shown(rows).order_by("-id")[offset : offset + limit], rows.count()
         return Response(MemoriesOut({"memories": page, "total": total, "limit": limit, "offset": offset}).data)
 

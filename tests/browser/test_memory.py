@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
-from tests.browser.talking import HOSTILE, Talk, cookies, instead
+from tests.browser.talking import HOSTILE, Talk, cookies, instead, until
 from tests.chat.asking import Person
 from tests.servers.stack import Stack, eventually, running
 
@@ -81,7 +81,7 @@ def test_a_memory_leads_to_the_message_that_it_comes_from(panel: Callable[..., T
     session_id = talk.session_id
     page = talk.open("/memory/").page
     page.get_by_label("Search what is remembered").fill("green kettle")
-    expect(page.get_by_role("heading", name="What fits best")).to_be_visible()
+    expect(page.get_by_role("heading", name="With these words")).to_be_visible()
     found = page.locator(".entry", has=page.get_by_text("The green kettle stands in the cellar.", exact=True))
     expect(found.get_by_role("button", name="Edit")).to_have_count(0)
     found.get_by_text("Why is this known?").click()
@@ -92,6 +92,35 @@ def test_a_memory_leads_to_the_message_that_it_comes_from(panel: Callable[..., T
     expect(page.locator(".turn.found")).to_contain_text("The green kettle")
 
 
+def test_a_search_narrows_as_it_is_written_and_is_seen_to_work(panel: Callable[..., Talk], member: Person) -> None:
+    for text in ("Collects posters of cafés.", "Collects stamps of Chile."):
+        remember(member, text)
+    page, held = panel().page, []
+    box, state = page.get_by_label("Search what is remembered"), page.locator("[data-memory-state]")
+    fit = page.locator("[data-memory-list] section", has_text="With these words").locator(".entry")
+    expect(page.locator("[data-memory-list]")).to_have_attribute("aria-busy", "false")
+    with instead(page, "**/v1/ai/memory?*", held.append):
+        box.fill("COLL post")
+        expect(state).to_have_text("Searching…")
+        expect(page.locator("[data-memory-list]")).to_have_attribute("aria-busy", "true")
+        until(page, lambda: len(held) == 2)
+    for route in held:
+        route.continue_()
+    expect(fit).to_have_count(1)
+    expect(fit).to_contain_text("posters")
+    expect(state).to_have_text("One memory has these words.")
+    expect(page.locator("[data-memory-list]")).to_have_attribute("aria-busy", "false")
+    box.fill("collects")
+    expect(state).to_have_text("2 memories have these words.")
+    box.fill("xyzzy")
+    expect(state).to_have_text("No memory has these words.")
+    expect(fit).to_have_count(0)
+    assert page.locator("[data-memory-list] .entry").count() <= 5
+    box.fill("")
+    expect(page.get_by_role("heading", name="What you like")).to_be_visible()
+    expect(state).to_be_empty()
+
+
 def test_where_a_memory_comes_from_is_told_later_where_it_cannot_be_told_now(panel: Callable[..., Talk]) -> None:
     talk = panel("/")
     talk.say("The blue kettle stands on the roof.")
@@ -99,6 +128,7 @@ def test_where_a_memory_comes_from_is_told_later_where_it_cannot_be_told_now(pan
     page = talk.open("/memory/").page
     with instead(page, "**/v1/ai/sessions/**", lambda route: route.fulfill(status=503, body="{}")):
         page.get_by_label("Search what is remembered").fill("blue kettle")
+        expect(page.get_by_role("heading", name="With these words")).to_be_visible()
         found = page.locator(".entry", has=page.get_by_text("The blue kettle stands on the roof.", exact=True))
         why = found.get_by_text("Why is this known?")
         why.click()

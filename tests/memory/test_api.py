@@ -92,6 +92,16 @@ def test_the_list_is_narrowed_by_layer_companion_and_status(api, smart_home, oth
     assert told(api, "?status=pending") == []
 
 
+def test_the_list_is_narrowed_to_what_has_the_words_as_far_as_they_are_written(api):
+    for content in ("Keeps a blue Kettle.", "Keeps a kettle-drum.", "Is 100% sure of tea."):
+        made(api, layer="history", content=content)
+    assert told(api, "?words=kett") == ["Keeps a kettle-drum.", "Keeps a blue Kettle."]
+    assert told(api, "?words=KETT blu") == ["Keeps a blue Kettle."]
+    assert told(api, "?words=0%25") == ["Is 100% sure of tea."]
+    assert told(api, "?words=kettle&layer=identity") == []
+    assert api.get(f"{MEMORY}?words=kettle&limit=1").json()["total"] == 2
+
+
 def test_a_search_gives_the_best_first_and_live_ones_alone(api):
     made(api, layer="history", content="The garden has a shed.")
     made(api, layer="history", content="Painted the garden fence green with Ann.")
@@ -252,7 +262,7 @@ def test_control_characters_and_odd_texts_are_kept_as_text(api):
     [
         "?layer=dreams", "?limit=0", "?limit=101", "?limit=x", "?offset=-1", "?offset=9999999999", "?status=gone",
         "?companion_type=nobody", "?q=" + "x" * 251, "?q=a&q=b", "?nothing=1", "?q=a%00b", "?q=tea&status=all",
-        "?q=tea&status=pending", "?limit=1e3",
+        "?q=tea&status=pending", "?limit=1e3", "?q=tea&words=tea",
     ],
 )  # fmt: skip
 def test_a_query_that_does_not_fit_is_refused(api, query):

@@ -5,7 +5,7 @@ import { ask, field, Notices } from "./dialogs.js";
 import { find, make } from "./dom.js";
 import { memoryCard } from "./memorycard.js";
 
-const PAGE = 20, MOST_TOLD = 50, PATIENCE_MS = 250;
+const PAGE = 20, MOST_NEAR = 5, MOST_TOLD = 50, PATIENCE_MS = 250;
 const LAYERS = { identity: "Who you are", preferences: "What you like", history: "What was said" };
 
 export class MemoryPanel {
@@ -17,11 +17,14 @@ export class MemoryPanel {
     this.pending = find("[data-memory-pending]", root);
     this.told = find("[data-memory-told]", root);
     this.said = find("[data-memory-said]", root);
+    this.state = find("[data-memory-state]", root);
     this.notices = new Notices(find("[data-memory-notices]", root));
     this.names = new Map([...this.form.elements.companion_type.options].map((one) => [one.value, one.textContent]));
     let timer = 0;
     this.form.addEventListener("input", () => {
       clearTimeout(timer);
+      this.asked += 1; // what is still to come is of what was written before
+      this.#busy();
       timer = setTimeout(() => this.show(), PATIENCE_MS);
     });
     this.form.addEventListener("submit", (event) => { event.preventDefault(); this.show(); });
@@ -34,35 +37,57 @@ export class MemoryPanel {
   async show(ids = null) {
     const number = ++this.asked;
     this.told.hidden = !ids;
-    this.list.setAttribute("aria-busy", "true");
+    this.#busy();
+    let told = "";
     try {
-      const sections = ids ? [await this.#those(ids)] : await this.#found();
+      const q = this.#wanted(), shown = ids ? await this.#those(ids) : q ? await this.#found(q) : await this.#all();
       if (number !== this.asked) return;
-      this.list.replaceChildren(...sections);
-      if (ids) this.pending.replaceChildren();
+      told = shown.told ?? "";
+      this.list.replaceChildren(...shown.sections);
+      if (ids || q) this.pending.replaceChildren();
       else await this.#waiting(number);
     } catch (error) {
       if (number === this.asked) this.#problem(error);
     } finally {
-      if (number === this.asked) this.list.setAttribute("aria-busy", "false");
+      if (number === this.asked) this.#busy(told);
     }
+  }
+
+  #wanted() {
+    return this.form.elements.q.value.trim();
+  }
+
+  // Says that work goes on until it is `done`, and then what came of it.
+  #busy(done = null) {
+    this.list.setAttribute("aria-busy", String(done === null));
+    this.state.textContent = done ?? (this.#wanted() ? "Searching…" : "Loading…");
   }
 
   #query(more) {
     const wanted = new FormData(this.form);
     const query = new URLSearchParams({ limit: PAGE, ...more });
-    for (const name of ["companion_type", "layer", "q"]) {
+    for (const name of ["companion_type", "layer"]) {
       const value = String(wanted.get(name) ?? "").trim();
       if (value && !query.has(name)) query.set(name, value);
     }
     return query;
   }
 
-  async #found() {
-    const { layer, q } = Object.fromEntries(new FormData(this.form));
-    if (q.trim()) return [await this.#section("What fits best", {})];
-    return Promise.all(Object.entries(LAYERS).filter(([name]) => !layer || name === layer)
-      .map(([name, title]) => this.#section(title, { layer: name })));
+  async #all() {
+    const layer = this.form.elements.layer.value;
+    return { sections: await Promise.all(Object.entries(LAYERS).filter(([name]) => !layer || name === layer)
+      .map(([name, title]) => this.#section(title, { layer: name }))) };
+  }
+
+  // Those that have all the words, as far as they are written; apart from them a few that fit by what they mean.
+  async #found(q) {
+    const words = q.split(/\s+/), has = ({ content }) => words.every((word) => content.toLowerCase().includes(word.toLowerCase()));
+    const [fit, { memories }] = await Promise.all([this.#section("With these words", { words: q }), get(`/v1/ai/memory?${this.#query({ q })}`)]);
+    const near = memories.filter((one) => !has(one)).slice(0, MOST_NEAR), total = Number(fit.dataset.total);
+    const sections = [...(total ? [fit] : []), ...(near.length ? [make("section", {}, make("h3", {}, "Near in meaning"),
+      make("ul", { class: "entries" }, ...near.map((one) => this.#card(one))))] : [])];
+    const many = total === 1 ? "One memory has" : total ? `${total} memories have` : "No memory has";
+    return { sections, told: `${many} these words.` };
   }
 
   async #section(title, more) {
@@ -79,7 +104,7 @@ export class MemoryPanel {
     button.addEventListener("click", () => next().catch((error) => this.#problem(error)));
     const total = await next();
     if (!total) list.append(make("li", { class: "soft" }, "Nothing is remembered here."));
-    return make("section", {}, make("h3", {}, title, " ", make("span", { class: "soft" }, String(total))), list, button);
+    return make("section", { data: { total } }, make("h3", {}, title, " ", make("span", { class: "soft" }, String(total))), list, button);
   }
 
   async #those(ids) {
@@ -90,13 +115,12 @@ export class MemoryPanel {
     const here = found.filter(Boolean), lost = found.length - here.length;
     const list = make("ul", { class: "entries" }, ...here.map((one) => this.#card(one)));
     const note = lost ? make("p", { class: "soft" }, `${lost} of them ${lost === 1 ? "was" : "were"} forgotten since.`) : null;
-    return make("section", {}, make("h3", {}, "Told to the model"), list, note);
+    return { sections: [make("section", {}, make("h3", {}, "Told to the model"), list, note)] };
   }
 
   // Those that a model drew and that count only once the person says so.
   async #waiting(number) {
     const query = this.#query({ status: "pending" });
-    query.delete("q");
     const { memories, total } = await get(`/v1/ai/memory?${query}`);
     if (number !== this.asked) return;
     this.pending.replaceChildren(...(total ? [make("section", { class: "card" },
