@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.talking import LONG, Talk, cookies, instead, shown, stored, words
 from tests.browser.talking import live as live
@@ -109,9 +109,22 @@ def test_two_tabs_and_another_browser_stay_in_step(talk: Callable[..., Talk], me
         expect(page.locator("h1")).to_have_text("Another name")
     other.page.get_by_label("More for Another name").first.click()
     other.page.get_by_role("button", name="Delete…").click()
-    other.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(other.page).to_have_url(re.compile(r"/$"))
-    expect(mine.page.locator("[data-notices]")).to_contain_text("This conversation was deleted")
+    dialog = other.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("What is remembered of it, word for word, stays in your memory unless you tick this")
+    lost: list[str] = []
+    other.page.on("response", lambda answer: lost.append(answer.url) if answer.status == 404 else None)
+
+    def late(route: Route) -> None:  # the socket's word of it is there before
+        answer = route.fetch()
+        expect(mine.page.locator("[data-notices]")).to_contain_text("This conversation was deleted")
+        route.fulfill(response=answer)
+
+    with instead(other.page, "**/v1/ai/sessions/*?forget=false", late):
+        dialog.get_by_role("button", name="Delete").click()
+        expect(other.page).to_have_url(re.compile(r"/$"))
+    assert lost == []
+    other.page.go_back()
+    assert mine.session_id not in other.page.url, "nothing is there to go back to"
 
 
 def test_a_page_of_another_workspace_sends_nothing_to_the_one_chosen_since(

@@ -39,6 +39,7 @@ const composer = new Composer(find("[data-composer]"), state.limits, {
 const sidebar = new Sidebar(find("#side"), {
   sessions: state.sessions, nextCursor: state.next_cursor, openId: session?.id, titleLimit: state.limits.title,
   onChanged: (one) => { if (one.id === session?.id) retitle(one.title); }, onProblem: (error) => notices.problem(error),
+  onLeave: leave, onStay: stay,
 });
 const live = new Live({ onChange: heard, onGone: gone, onSignedOut: (error) => notices.problem(error) });
 
@@ -67,6 +68,19 @@ function gone() {
   notices.tell("This conversation was deleted. Copy what you still need, and begin a new one.", { key: "gone", action: { label: "New conversation", href: "/" } });
   turn?.abort?.abort();
   become({ phase: "gone" });
+}
+
+// The conversation is about to be deleted here: nothing more is asked of it, be it that it stays after all.
+function leave() {
+  turn?.abort?.abort();
+  live.rest();
+  become({ phase: "gone" });
+}
+
+function stay() {
+  become(null);
+  live.watch(session.id);
+  refresh();
 }
 
 // Sends a message, with the files that `files` gives. Gives whether it was taken; where it was not, the composer keeps it.
@@ -118,8 +132,12 @@ function posting(body) {
 
 const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16).padStart(2, "0")).join("");
 
-function retry(message) {
-  return say({ text: message.content, files: () => sentBefore(message.parts), replaces: message, again: () => retry(message) });
+// Has a message answered once more, in the place of its answer where it was `answered`.
+async function retry(message, answered) {
+  const again = () => retry(message, answered);
+  if (!await say({ text: message.content, files: () => sentBefore(message.parts), replaces: message, again }) || !answered) return;
+  const action = { label: "Memory", run: () => layout.memories() };
+  notices.tell("It is answered anew. What is remembered of the answer before stays in memory.", { kind: "", key: "retried", action });
 }
 
 function editLast() {
@@ -133,7 +151,7 @@ function begin(data) {
   session = { id: data.session_id };
   history.replaceState(null, "", `/c/${session.id}`);
   composer.rename(session.id);
-  layout.began();
+  messages.hooks.who = layout.began() || messages.hooks.who;
   sidebar.openId = session.id;
   live.watch(session.id);
   sidebar.refresh();
@@ -201,6 +219,7 @@ async function look() {
     messages.show(now, approvals);
     if (now.active_run_id) attach(now.active_run_id);
   } catch (error) {
+    if (turn?.phase === "gone") return;
     if (error.status === 404) gone();
     else if (passes(error)) setTimeout(refresh, Math.max(pauseAfter(missed++), (error.retryAfter ?? 0) * 1000));
     else notices.problem(error);
@@ -276,6 +295,7 @@ for (const type of ["dragover", "drop"]) {
     if (type === "drop") composer.pictures.add(event.dataTransfer.files);
   });
 }
+find("[data-mend-memory]").addEventListener("click", () => layout.memories());
 said.addEventListener("click", (event) => {
   const { choose, try: text } = event.target.closest?.("[data-choose], [data-try]")?.dataset ?? {};
   if (choose) layout.choose(choose);

@@ -91,12 +91,13 @@ export class Layout {
     for (const one of document.querySelectorAll(".person")) one.setAttribute("aria-pressed", String(one.dataset.choose === list.value));
   }
 
-  // The conversation has begun: with whom is settled.
+  // The conversation has begun: with whom is settled, whose name this gives.
   began() {
     const chosen = find("[data-companion]");
     const name = chosen?.selectedOptions[0]?.textContent ?? "";
     if (name) find("[data-partner]").textContent = `with ${name}`;
     chosen?.remove();
+    return name;
   }
 
   // The end of what was said; the view stays there while it grows, until somebody scrolls.

@@ -27,6 +27,14 @@ export class Live {
     this.#open();
   }
 
+  // Listens no more, until it is to `watch` again.
+  rest() {
+    const socket = this.#socket;
+    this.session = this.#socket = null;
+    clearTimeout(this.#timer);
+    socket?.close();
+  }
+
   #again() {
     if (!this.session) return;
     this.#pause = FIRST_PAUSE_MS;
@@ -39,6 +47,7 @@ export class Live {
     this.#opening = true;
     try {
       const { ticket } = await call("POST", "/v1/auth/ticket");
+      if (!this.session) return;
       const scheme = location.protocol === "https:" ? "wss" : "ws";
       const socket = new WebSocket(`${scheme}://${location.host}/ws/ai/sessions/${this.session}/changes`, ["countersign", `ticket.${ticket}`]);
       this.#socket = socket;
@@ -64,7 +73,7 @@ export class Live {
       socket.addEventListener("close", (event) => ended(event.code));
     } catch (error) {
       if (error instanceof Problem && error.status === 401) this.onSignedOut(error);
-      else this.#later();
+      else if (this.session) this.#later();
     } finally {
       this.#opening = false;
     }

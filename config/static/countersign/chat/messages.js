@@ -10,7 +10,7 @@ const imagesOf = (parts) => make("div", { class: "images" }, ...parts.map((part)
     make("img", { src: part.url, alt: "Image that was sent", loading: "lazy", width: Math.min(part.width ?? 240, 240) }))));
 
 export class Messages {
-  // `hooks`: {who, onMemories, onEdit(message), onRetry(message), onOlder}
+  // `hooks`: {who, onMemories, onEdit(message), onRetry(message, answered), onOlder}
   constructor(root, hooks) {
     // `list`: {id, runId, node, message | answer}, oldest first
     Object.assign(this, { root, hooks, list: [], byId: new Map(), cursor: null, sending: null, unanswered: null, marked: {} });
@@ -148,7 +148,7 @@ export class Messages {
     this.#unmark();
     this.marked = { asked, last };
     if (!asked) return;
-    const { message, node } = asked, retry = () => this.hooks.onRetry(message);
+    const { message, node } = asked, retry = () => this.hooks.onRetry(message, Boolean(last.answer));
     node.querySelector(".foot").append(
       make("button", { type: "button", class: "plain", data: { edit: "" }, on: { click: () => this.hooks.onEdit(message) } }, "Edit"));
     if (last.answer) {
