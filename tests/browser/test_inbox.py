@@ -15,7 +15,7 @@ from accounts.models import Actor, Role, Workspace
 from approvals.models import Approval, Decision, Vote
 from approvals.services import approvals
 from config.bootstrap import BASE_DIR
-from tests.approvals.desk import Desk, fresh, request
+from tests.approvals.desk import Desk, Matter, fresh, request
 from tests.browser.conftest import PHONE
 from tests.cast import PASSWORD, person
 from tests.servers.stack import eventually
@@ -325,6 +325,44 @@ def test_what_a_model_writes_neither_runs_nor_hides(desk: Desk, member: Actor, m
         assert page.locator("#content img, #content script, #content style").count() == 0
 
 
+def test_a_change_is_seen_before_it_is_approved_and_again_where_it_is_another_by_then(
+    desk: Desk, member: Actor, manager: Actor, at: At
+) -> None:
+    approval = ask(desk, member, "billing")
+    page = at(manager, f"{page_of(approval)}edit/", size=PHONE, live=False)
+    box, approve = page.get_by_role("textbox", name="Arguments"), bar(page, "Approve the change")
+    box.fill('{"service": "login"}')
+    expect(bar(page, "Show the change")).to_be_in_viewport()
+    bar(page, "Show the change").click()
+    expect(page.locator(".changes .plus")).to_be_in_viewport()
+    expect(approve).to_be_enabled()
+    box.fill('{"service": "search"}')
+    expect(approve).to_be_hidden()
+    desk.matters[approval.subject_id] = Matter(approval.arguments)  # the desk is no database: it rolls nothing back
+    bar(page, "Show the change").click()
+    expect(page.locator(".changes .plus")).to_contain_text("search")
+    desk.matters[approval.subject_id] = Matter(approval.arguments)
+    approve.click()
+    expect(page.get_by_text("Approved. Restart search.")).to_be_visible()
+
+
+def test_why_nothing_was_decided_stays_in_view(desk: Desk, member: Actor, manager: Actor, at: At) -> None:
+    """A time among the details is told in the reader's own."""
+    approval = ask(desk, member, "billing", call={"arguments": LONG}, fresh_password=True)
+    Approval.objects.filter(pk=approval.pk).update(
+        preview={"sentence": "Restart.", "details": {"since": "2026-01-02T03:04:05Z", "word": "2026"}}
+    )
+    page = at(manager, page_of(approval), size=PHONE, live=False)
+    expect(page.locator(".details time")).to_have_attribute("title", "2 Jan 2026, 03:04:05 UTC")
+    expect(page.locator(".details time")).to_have_text(re.compile("2026.*:04:05"))
+    page.get_by_label("Reason").fill("Not now.")
+    bar(page, "Reject").click()
+    expect(page.locator(".refused")).to_be_in_viewport()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator(".preview")).not_to_be_in_viewport()
+    expect(page.locator(".refused")).to_be_in_viewport()
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_each_page_fits_a_phone_and_is_for_everybody(
     dark: bool, desk: Desk, member: Actor, manager: Actor, at: At, axe: Callable[[Page], list[str]], tmp_path: Path
@@ -349,6 +387,12 @@ def test_each_page_fits_a_phone_and_is_for_everybody(
         page.goto(page.url.split("/approvals/")[0] + path)
         expect(page.locator("html")).to_have_attribute("data-socket", "on")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
+        assert page.locator(".bar").evaluate("one => one.offsetHeight") == 52, name
+        assert page.locator(".places").evaluate("one => one.scrollWidth - one.clientWidth") == 0, name
+        if name in ("one", "grave"):  # neither is in the way of the other, or louder
+            looks = "ones => ones.map(getComputedStyle).map(is => [is.backgroundColor, is.borderWidth, is.height])"
+            assert len(set(map(tuple, page.locator(".choice").evaluate_all(looks)))) == 1, name
+            expect(page.locator(".decide-bar .choice.grave")).to_have_count(int(name == "grave"))
         assert axe(page) == [], name
         for_docs = "SCREENSHOTS" in os.environ and name in ("list", "one") and not dark
         images = BASE_DIR / "docs" / "images" if for_docs else tmp_path

@@ -56,6 +56,12 @@ if (exact && approve) {
   whenRead(exact, () => { approve.disabled = false; gate.hidden = true; }, () => { gate.hidden = false; });
 }
 
+// Arguments that are edited after the change was shown are shown again before they can be approved.
+const check = page.querySelector("[data-check]");
+if (check?.hidden) {
+  form.elements.arguments.addEventListener("input", () => { check.hidden = false; approve.hidden = true; });
+}
+
 // Rejecting needs a reason: the page says so before the server does.
 const reason = form?.querySelector("[name=reason]");
 let sent = false;
