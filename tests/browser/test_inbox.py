@@ -17,6 +17,7 @@ from approvals.services import approvals
 from config.bootstrap import BASE_DIR
 from tests.approvals.desk import Desk, Matter, fresh, request
 from tests.browser.conftest import PHONE
+from tests.browser.talking import until
 from tests.cast import PASSWORD, person
 from tests.servers.stack import eventually
 
@@ -319,8 +320,8 @@ def test_what_a_model_writes_neither_runs_nor_hides(desk: Desk, member: Actor, m
         page = at(manager, path, live=False, notes=True)
         mark = page.get_by_text("⟨U+202E⟩").first
         expect(mark).to_be_visible()
-        wide = mark.evaluate("(one) => one.getBoundingClientRect().width")
-        assert wide > 20, "it is not hidden as what only screen readers read"
+        # It is not hidden as what only screen readers read; a row may be put anew while it is looked at.
+        until(page, lambda mark=mark: mark.evaluate("(one) => one.getBoundingClientRect().width") > 20)
         assert "owned" not in page.title()
         assert page.locator("#content img, #content script, #content style").count() == 0
 

@@ -29,7 +29,7 @@ NOT_AN_ID = {
     "stream", "title", "tone", "tool", "tools_allowed", "type", "until", "url", "wait",
     "body", "description", "document", "dry_run", "headers", "keep", "method", "name", "parameters", "places", "retry",
     "timeout", "transport", "program", "secrets", "definition",
-    "hosts", "value",
+    "hosts", "value", "words",
     "content", "expires_at", "keep_transcript", "layer", "memory_budget", "paused", "pinned",
     "memories",  # tests/memory/test_portability.py
     "signature",  # tests/chat/test_links.py
