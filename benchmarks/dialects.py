@@ -110,6 +110,7 @@ def speak(options: argparse.Namespace) -> list[Spoken]:
         bench.stack = open_.enter_context(stack.started(folder / "data", base))
         demo = folder / "data" / "demo.json"
         remembered.forget(bench.stack.base_url, demo)
+        remembered.pause(bench.stack.base_url, demo)
         speaker = Speaker(bench.stack.base_url, demo)
         speaker.prefer(plan)
         return turns(bench, speaker, plan, options.rounds)

@@ -62,6 +62,12 @@ def forget(base_url: str, demo: Path) -> None:
     send(base_url, "PUT", f"/v1/ai/companions/{FORGETFUL}/config", {"memory_layers": []}, token)
 
 
+def pause(base_url: str, demo: Path) -> None:
+    """Let nothing be remembered of the demo's member, be it a companion or an agent that they talk to."""
+    key = json.loads(demo.read_text())["keys"]["secret"]
+    send(base_url, "PUT", "/v1/ai/memory/pause", {"paused": True}, key)
+
+
 def _line(number: int, chance: random.Random) -> dict[str, Any]:
     said = " ".join(chance.choice(some) for some in (DEEDS, THINGS, PLACES, ENDS))
     return {
