@@ -50,9 +50,9 @@ TWO_MORE = """async (message) => {
         await Promise.all(["api", "stream", "answer", "transcript"].map((name) => import(address(name))));
     window.others = [0, 1].map(async () => {
         const answer = new Answer(begun(), { who: "Other", onMemories() {} });
-        document.querySelector("[data-said]").append(answer.node);
-        const response = await send("POST", "/v1/ai/chat", { body: { message, stream: true } });
-        await follow({ response, signal: new AbortController().signal, onEvent: (frame) => answer.apply(frame) });
+        document.querySelector("[data-said]").after(answer.node); // the page sees to what is inside of it
+        const post = (signal) => send("POST", "/v1/ai/chat", { body: { message, stream: true }, signal });
+        for await (const frame of follow({ post, signal: new AbortController().signal })) answer.apply(frame);
     });
 }"""
 
