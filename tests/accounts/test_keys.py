@@ -2,8 +2,6 @@
 
 import datetime
 import re
-import statistics
-import time
 from datetime import UTC, timedelta
 
 import pytest
@@ -191,18 +189,14 @@ def test_origins_are_kept_as_browsers_write_them():
     assert keys.origin_of("http://[::1]:80") == "http://[::1]"
 
 
-def test_a_right_id_with_a_wrong_secret_takes_as_long_as_a_wrong_id(key):
+def test_a_right_id_with_a_wrong_secret_asks_for_as_much_as_a_wrong_id(key):
     row, _ = key
-    texts = []
+    asked = []
     for public_id in (row.public_id, "a" * 12):
         body = f"sk_live_cs_{public_id}_{'b' * 32}"
-        texts.append(body + keys._checksum(body))
-    times: list[list[float]] = [[], []]
-    for turn in range(1200):
-        for which in (0, 1) if turn % 2 else (1, 0):
-            started = time.perf_counter()
-            with pytest.raises(keys.KeyRefused):
-                keys.verify(texts[which])
-            times[which].append(time.perf_counter() - started)
-    known, unknown = (statistics.median(each[100:]) for each in times)
-    assert abs(known - unknown) < 0.25 * min(known, unknown)
+        with CaptureQueriesContext(connection) as queries, pytest.raises(keys.KeyRefused):
+            keys.verify(body + keys._checksum(body))
+        asked.append([re.sub(r"'[^']*'", "?", query["sql"]) for query in queries])
+    known, unknown = asked
+    assert known == unknown
+    assert len(known) == 1

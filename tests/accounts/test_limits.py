@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import redis
@@ -41,7 +42,18 @@ def silent_valkey(monkeypatch):
         server.listen(64)
         client = redis.Redis(port=server.getsockname()[1], socket_timeout=0.25, socket_connect_timeout=0.25, retry=None)
         monkeypatch.setattr(valkey, "_quick", client)
-        yield
+        yield server
+
+
+def asked(server):
+    """How many connections were made to a server that has accepted none of them yet."""
+    server.setblocking(False)
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            server.accept()[0].close()
+            count += 1
+    return count
 
 
 def test_of_a_hundred_at_once_exactly_the_limit_is_allowed():
@@ -59,7 +71,7 @@ def test_of_a_hundred_at_once_exactly_the_limit_is_allowed():
 def test_a_verdict_tells_what_is_left_and_when_all_is_free_again():
     verdicts = [hit("chat", limit=2, who="a", fail_closed=False) for _ in range(3)]
     assert [(one.allowed, one.remaining) for one in verdicts] == [(True, 1), (True, 0), (False, 0)]
-    assert all(59 <= one.reset <= 60 for one in verdicts)
+    assert all(0 < one.reset <= 60 for one in verdicts)
     assert "Retry-After" in verdicts[2].headers
     assert "Retry-After" not in verdicts[1].headers
     assert hit("chat", limit=2, who="b", fail_closed=False).allowed
@@ -115,13 +127,12 @@ def test_without_valkey_reads_go_on_and_what_must_be_careful_is_refused(api, mem
     assert api.post("/v1/auth/ticket").status_code == 503
 
 
-@pytest.mark.usefixtures("silent_valkey")
-def test_a_silent_valkey_is_waited_for_once_and_not_by_everybody():
-    started = time.monotonic()
+def test_a_silent_valkey_is_waited_for_once_and_not_by_everybody(silent_valkey, monkeypatch):
+    monkeypatch.setattr(limits, "breaker", limits._Breaker(pause=3600))
     with ThreadPoolExecutor(8) as threads:
         verdicts = list(threads.map(lambda n: hit("chat", limit=1, who="a", fail_closed=False), range(200)))
     assert all(verdict.allowed for verdict in verdicts)
-    assert time.monotonic() - started < 2
+    assert 1 <= asked(silent_valkey) <= 8, "those who came before the first had waited in vain"
     with pytest.raises(Unavailable):
         hit("login", limit=1, who="a", fail_closed=True)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -110,17 +109,14 @@ def test_an_upstream_without_a_list_answers_to_any_name(workspace, upstream):
 
 
 def test_an_upstream_that_hangs_is_waited_for_once_and_not_long(workspace, upstream, monkeypatch):
-    monkeypatch.setattr(listings, "FIRST_WAIT_SECONDS", 0.2)
-
     async def hang(wire):
         await asyncio.sleep(3600)
 
     upstream.models_script = hang
-    for patience in (1.0, 0.1):
-        began = time.monotonic()
+    for patience in (0.2, 3600):  # the second is never begun
+        monkeypatch.setattr(listings, "FIRST_WAIT_SECONDS", patience)
         with pytest.raises(brain.BrainUnavailable):
             brain.choose(workspace, asked=None)
-        assert time.monotonic() - began < patience
     assert len(upstream.requests) == 1
     upstream.stop()
     openai_server.wait_until(lambda: not listings._asking)

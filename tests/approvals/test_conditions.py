@@ -1,7 +1,5 @@
 """Conditions of rules: what may be written, what it sees of a call, and that no arguments make it dear or break it."""
 
-import time
-
 import pytest
 
 from approvals import conditions
@@ -116,19 +114,18 @@ DEAR = [
 ]
 
 
+@pytest.mark.timeout(30, func_only=True)
 @pytest.mark.parametrize("expression", DEAR)
 @pytest.mark.parametrize(("items", "length"), [(8_000, 1), (500, 50), (60, 900), (10, 6_000)])
 def test_no_arguments_make_a_condition_dear(expression, items, length):
-    """Some of these took minutes; what would is not begun."""
+    """Some of these took minutes, and nothing would have stopped them; what would is not begun."""
     try:
         conditions.check(expression)
     except Invalid:
         return
-    before = time.process_time()
     holds(
         expression, arguments={"l": ["a" * length] * items if items < 8_000 else [1] * items, "s": "a" * items * length}
     )
-    assert time.process_time() - before < 5, "or it was, and nothing would have stopped it"
 
 
 def test_ordinary_conditions_are_cheap_enough_for_large_arguments():

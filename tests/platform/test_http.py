@@ -1,7 +1,6 @@
 """The web server's door on a real socket: what it takes, and what it closes on."""
 
 import asyncio
-import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -35,19 +34,19 @@ def short(monkeypatch):
 
 
 @asynccontextmanager
-async def connection():
-    config = uvicorn.Config(echo, http=http.Protocol, lifespan="off")
+async def connection(protocol=http.Protocol):
+    config = uvicorn.Config(echo, http=protocol, lifespan="off")
     loop = asyncio.get_running_loop()
     state = ServerState()
-    server = await loop.create_server(lambda: http.Protocol(config, state, {}, loop), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: protocol(config, state, {}, loop), "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     try:
         yield reader, writer
     finally:
         writer.transport.abort()
         server.close()
-        for protocol in list(state.connections):
-            protocol.transport.abort()
+        for open_one in list(state.connections):
+            open_one.transport.abort()
         await server.wait_closed()
 
 
@@ -73,13 +72,19 @@ async def flood(writer, piece, times):
     ids=["header", "name", "path", "headers", "trailer", "extension"],
 )
 async def test_a_head_without_end_is_closed_on_at_once(start):
+    read = []
+
+    class Counted(http.Protocol):
+        def data_received(self, data):
+            read.append(len(data))
+            super().data_received(data)
+
     piece = b"X: y\r\n" * 10_000 if start.endswith(b"1.1\r\n") else b"a" * 60_000
-    async with connection() as (_, writer):
+    async with connection(Counted) as (_, writer):
         writer.write(start)
-        began = time.process_time()
         taken = await flood(writer, piece, 800)
         assert taken < 12 * MB  # the buffers of both sockets
-        assert time.process_time() - began < 1
+        assert sum(read[1:-1]) <= http.HEAD_LIMIT, "what comes with a request's begin is free; the last went over"
 
 
 async def test_a_head_that_is_too_large_is_told_so():
@@ -104,9 +109,7 @@ async def test_what_is_within_the_limits_is_answered_and_the_connection_kept(sho
 async def test_a_request_that_does_not_come_is_not_waited_for(short, start):
     async with connection() as (reader, writer):
         writer.write(start)
-        began = time.monotonic()
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        assert time.monotonic() - began > 0.1
+        assert await reader.read() == b""
 
 
 async def test_a_second_request_that_does_not_come_is_not_waited_for_either(short):
@@ -114,7 +117,7 @@ async def test_a_second_request_that_does_not_come_is_not_waited_for_either(shor
         writer.write(GET + b"\r\n")
         await answer(reader)
         writer.write(GET)
-        assert await asyncio.wait_for(reader.read(), 3) == b""  # uvicorn's own timer is off once a byte came
+        assert await reader.read() == b""  # uvicorn's own timer is off once a byte came
 
 
 async def test_what_follows_a_request_that_is_being_answered_does_not_end_it(short):

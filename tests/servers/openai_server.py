@@ -169,7 +169,7 @@ def running(models: list[str] | None = None) -> Iterator[OpenAIServer]:
         server.close()
 
 
-def wait_until(true: Callable[[], object], seconds: float = 5.0) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 30.0) -> None:
     """Return as soon as it is true; fails where it does not become so in time."""
     ends = time.monotonic() + seconds
     while not true():
