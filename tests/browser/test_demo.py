@@ -40,7 +40,7 @@ def inbox_of(live: Stack, open_page: Callable[..., Page]) -> Callable[..., Page]
         login, page = live.demo["users"][name], open_page(**options)
         signing_in.on_page(page, live.base_url, login, INBOX)
         expect(page).to_have_url(live.base_url + INBOX)
-        expect(page.locator("[data-live-state]")).to_have_text("Live")
+        expect(page.locator("[data-live]")).to_have_text("Live")
         return page
 
     return make
@@ -53,7 +53,7 @@ def row(page: Page, asked: dict[str, Any]) -> Locator:
 def open_one(page: Page, asked: dict[str, Any]) -> Page:
     """Go from the inbox to the request that has arrived there."""
     row(page, asked).locator(".sentence").click()
-    expect(page.locator("[data-live-state]")).to_have_text("Live")
+    expect(page.locator("[data-live]")).to_have_text("Live")
     return page
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from accounts.models import Actor, Role
@@ -13,6 +14,7 @@ from approvals.services import approvals
 from core import valkey
 from tests.approvals.desk import Desk, fresh, request
 from tests.browser.conftest import NARROW
+from tests.browser.talking import instead
 from tests.cast import PASSWORD, person
 
 INBOX = "/admin/approvals/inbox/"
@@ -27,7 +29,7 @@ def colleague(workspace: Any) -> Actor:
 def opened(page: Page, address: str) -> Page:
     """A page whose socket is up."""
     page.goto(address)
-    expect(page.locator("[data-live-state]")).to_have_text("Live")
+    expect(page.locator("[data-live]")).to_have_text("Live")
     return page
 
 
@@ -113,10 +115,37 @@ def test_without_the_socket_the_page_looks_by_itself(
     page.clock.install()
     page.route_web_socket(re.compile("/ws/"), lambda socket: socket.close())
     page.goto(served + INBOX)
-    expect(page.locator("[data-live-state]")).to_have_text("Looks every 10 s")
+    expect(page.locator("[data-live]")).to_have_text("Looks every 10 s")
     ask(desk, member, "billing")
     page.clock.fast_forward(11_000)
     expect(rows(page)).to_have_count(1)
+
+
+def test_a_page_that_cannot_be_brought_up_to_date_says_so_until_it_is(
+    served: str, desk: Desk, member: Actor, manager: Actor, signed_in: SignedIn
+) -> None:
+    page = signed_in(manager)
+    page.clock.install()
+    opened(page, served + INBOX)
+    state = page.locator("[data-live]")
+    answers = iter([lambda one: one.abort(), lambda one: one.fulfill(status=503), lambda one: one.abort()])
+    with instead(page, re.compile("fragment=1"), lambda one: next(answers)(one)):
+        ask(desk, member, "billing")
+        expect(state).to_have_text(re.compile(r"As it was at \d\d:\d\d.*; tries again"))
+        page.clock.fast_forward(11_000)
+        expect(state).not_to_have_class(re.compile(r"\bon\b"))
+    page.clock.fast_forward(11_000)
+    expect(rows(page)).to_have_count(1)
+    expect(state).to_have_text("Live")
+
+
+def test_a_page_whose_person_is_signed_out_elsewhere_says_so(
+    served: str, desk: Desk, member: Actor, manager: Actor, signed_in: SignedIn
+) -> None:
+    page = opened(signed_in(manager), served + INBOX)
+    Session.objects.all().delete()
+    ask(desk, member, "billing")
+    expect(page.locator("[data-live]")).to_have_text("Signed out: reload to sign in")
 
 
 def test_an_open_page_tells_that_a_colleague_was_faster_and_keeps_nothing_to_press(
@@ -217,4 +246,4 @@ def test_the_channel_lost_and_found_again_is_no_end(
     valkey.client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
     ask(desk, member, "billing")
     expect(rows(page)).to_have_count(1)
-    expect(page.locator("[data-live-state]")).to_have_text("Live")
+    expect(page.locator("[data-live]")).to_have_text("Live")

@@ -3,7 +3,7 @@
 
 import { isOn, tell } from "./notifying.js";
 
-const FIRST_MS = 1000, LONGEST_MS = 30_000, POLL_MS = 30_000;
+const FIRST_MS = 1000, LONGEST_MS = 30_000, POLL_MS = 30_000, PATIENCE_MS = 25_000;
 const ADDRESS = "/approvals/waiting/";
 const title = document.title;
 let known = null; // ids that were there before, once they have been read
@@ -22,7 +22,8 @@ const show = (waiting) => {
 };
 
 const read = async () => {
-  const response = await fetch(ADDRESS, { credentials: "same-origin", redirect: "manual", cache: "no-store" });
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const response = await fetch(ADDRESS, { credentials: "same-origin", redirect: "manual", cache: "no-store", signal });
   if (!response.ok) return;
   const found = await response.json();
   show(found.waiting);
