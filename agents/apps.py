@@ -1,5 +1,6 @@
 """Wiring of the agents app."""
 
+from typing import Any
 from uuid import UUID
 
 from django.apps import AppConfig
@@ -20,6 +21,7 @@ class AgentsConfig(AppConfig):
 
         schedules.connect()
         directory.register(_id_of)
+        directory.register_names(directory.AGENT, _called)
 
         autodiscover_modules("tools")
 
@@ -29,3 +31,10 @@ def _id_of(workspace_id: UUID, slug: str) -> UUID | None:
     from agents.models import Agent  # noqa: PLC0415  models must be there before it is imported
 
     return Agent.objects.filter(workspace=workspace_id, slug=slug).values_list("pk", flat=True).first()
+
+
+def _called() -> Any:
+    """The agents, by what people call them."""
+    from agents.models import Agent  # noqa: PLC0415  models must be there before it is imported
+
+    return directory.called(Agent.objects.all(), "slug")

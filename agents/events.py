@@ -77,13 +77,39 @@ class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval.requested"):
     expires_at: str
 
 
+class Edited(msgspec.Struct, frozen=True):
+    """What runs in the place of a call's arguments, and who changed them."""
+
+    by: str
+    arguments: dict[str, Any]
+
+
 class ApprovalDecided(msgspec.Struct, frozen=True, tag="approval.decided"):
-    """A manager decided on a call."""
+    """A manager decided on a call; `deciders` are all whose votes it took, `by` is who gave the last of them."""
 
     approval_id: str
     decision: str
     by: str
     reason: str = ""
+    deciders: list[str] = []
+    edited: Edited | None = None
+
+    @property
+    def who(self) -> str:
+        """All who decided, for people."""
+        return " and ".join(self.deciders) or self.by
+
+    @property
+    def what(self) -> str:
+        """What they decided, for people."""
+        changed = f", with arguments changed by {self.edited.by or 'an approver'}" if self.edited else ""
+        return f"{self.decision}{changed}"
+
+    @property
+    def beside(self) -> dict[str, Any]:
+        """`deciders`, and `edited` where there is any, as JSON for programs."""
+        edited = {"edited": {"by": self.edited.by, "arguments": self.edited.arguments}} if self.edited else {}
+        return {"deciders": self.deciders, **edited}
 
 
 class ToolStarted(msgspec.Struct, frozen=True, tag="tool.started"):
@@ -215,11 +241,12 @@ class RunWaiting(msgspec.Struct, frozen=True, tag="run.waiting"):
 
 
 class RunFailed(msgspec.Struct, frozen=True, tag="run.failed"):
-    """Terminal: the run ended without an answer; what was said is kept."""
+    """Terminal: the run ended without an answer; what was said is kept. `budget` is which limit had no room, if any."""
 
     code: str
     message: str
     retryable: bool = False
+    budget: dict[str, Any] | None = None
 
 
 class RunCancelled(msgspec.Struct, frozen=True, tag="run.cancelled"):

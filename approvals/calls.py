@@ -16,6 +16,17 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """The accounts of those who stand behind a call: who asked for it, and who wrote what asked a person's agent so.
+
+    Who of them may decide on it nevertheless is said in one place, `rights.barred`.
+    """
+
+    asked: frozenset[UUID] = frozenset()
+    wrote: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A call and all that rules may ask of it. `agent` is its slug, `companion` its type or empty."""
 
@@ -45,11 +56,12 @@ class PastCall:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One entry of what was said, as plain text."""
+    """One entry of what was said, as plain text; `who` is the speaker's name."""
 
     role: str
     text: str
     at: datetime
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from accounts.models import Role
+from approvals import directory
 
 if TYPE_CHECKING:
     from accounts.models import Actor
@@ -44,6 +45,15 @@ class ApprovalQuerySet(models.QuerySet["Approval"]):
         mine = models.Q(requested_by=actor.user)
         return [rows.filter(mine), rows.pending().filter(_asks(actor)).exclude(mine)]
 
+    def named(self) -> ApprovalQuerySet:
+        """With what people call the workspace, the agent and the companion; by slug those that there are no more."""
+        names: dict[str, Any] = {
+            "agent_name": Coalesce(directory.agent_of("agent_id"), "agent"),
+            "companion_name": Coalesce(directory.companion_of("companion"), "companion"),
+            "workspace_name": models.F("workspace__name"),
+        }
+        return self.annotate(**names)
+
     def pending(self) -> ApprovalQuerySet:
         """Those that nobody has decided."""
         return self.filter(status="pending")
@@ -64,6 +74,10 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         """The workspace's for managers, auditors and admins; members see what was done by them or for them."""
         rows = self.filter(workspace=actor.workspace)
         return rows if actor.may(*READERS) else rows.filter(person_id=actor.user.pk)
+
+    def named(self) -> AuditEventQuerySet:
+        """With what people call the agent that acted; null where none did, or it is no more."""
+        return self.annotate(agent_name=directory.agent_of("actor_id"))
 
 
 def _asks(actor: Actor) -> models.Q:

@@ -18,6 +18,9 @@ from approvals import shown
 
 LONGEST = 300  # characters of one value
 DECIDE = "Look at it, and decide where you may"
+WHERE = "See where you are signed in"
+DOORS = {"page": "the sign-in page", "api": "a program, with the password", "invitation": "the link of an invitation"}
+"""The ways to sign in as people call them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +74,16 @@ def _facts(*named: tuple[str, object]) -> tuple[tuple[str, str], ...]:
 def _approval(heading: Callable[[dict[str, Any], str], str]) -> Callable[[dict[str, Any], datetime], Told]:
     def told(payload: dict[str, Any], at: datetime) -> Told:
         by, asked = payload.get("decided_by"), payload.get("requested_by")
+        agent = payload.get("agent_name") or payload.get("agent")
+        companion = payload.get("companion_name") or payload.get("companion")
         facts = _facts(
             ("What", payload.get("summary")),
             ("Tool", payload["tool"]),
             ("Risk", payload["risk"]),
             ("For", asked and asked["name"]),
-            ("Agent", payload.get("agent")),
-            ("Companion", payload.get("companion")),
+            ("Agent", agent),
+            ("Companion", companion if companion != agent else ""),
+            ("Workspace", payload.get("workspace")),
             ("Ends", ends(payload, at)),
             ("Decided by", by and by["name"]),
             ("Reason", payload.get("reason")),
@@ -117,7 +123,12 @@ def _unknown(payload: dict[str, Any], at: datetime) -> Told:
     about = "Look there whether it happened, and tell Countersign: until then it is neither done nor tried again."
     return Told(
         heading=f"Nobody knows whether {plain(payload['tool'])} had its effect",
-        facts=_facts(("What came", payload.get("summary")), ("Tool", payload["tool"]), ("Code", payload.get("code"))),
+        facts=_facts(
+            ("What came", payload.get("summary")),
+            ("Tool", payload["tool"]),
+            ("Code", payload.get("code")),
+            ("Workspace", payload.get("workspace")),
+        ),
         link=page(payload["approval_id"]) if payload.get("approval_id") else "",
         action="Look at it",
         about=about,
@@ -134,6 +145,7 @@ def _wrote(payload: dict[str, Any], at: datetime) -> Told:
 
 
 def _key(payload: dict[str, Any], at: datetime) -> Told:
+    also = "change your password" if payload.get("password", True) else "end the sessions that are not yours"
     return Told(
         heading="A new API key acts for you",
         facts=_facts(
@@ -143,18 +155,34 @@ def _key(payload: dict[str, Any], at: datetime) -> Told:
             ("Made by", payload.get("by")),
             ("From", payload.get("ip")),
         ),
-        about="If you know nothing of it, have an admin of the workspace end the key, and change your password.",
+        link=_sessions(),
+        action=WHERE,
+        about=f"If you know nothing of it, have an admin of the workspace end the key, and {also}.",
     )
 
 
 def _signed_in(payload: dict[str, Any], at: datetime) -> Told:
+    via = payload.get("via") or ""
+    if via == "oidc":
+        todo = f"end that session, change your password at {settings.OIDC_NAME}, and tell an admin"
+    elif payload.get("password", True):
+        todo = "change your password now: every session ends with it"
+    else:
+        todo = "end that session, and tell an admin"
+    doors = {**DOORS, "oidc": settings.OIDC_NAME}
     return Told(
         heading="Somebody signed in as you from a new network",
         facts=_facts(
-            ("From", payload.get("ip")), ("When", moment(at.isoformat(), payload)), ("By", payload.get("via"))
+            ("From", payload.get("ip")), ("When", moment(at.isoformat(), payload)), ("By", doors.get(via, via))
         ),
-        about="If that was not you, change your password now: every session ends with it.",
+        link=_sessions(),
+        action=WHERE,
+        about=f"If that was not you, {todo}.",
     )
+
+
+def _sessions() -> str:
+    return f"{settings.PUBLIC_URL}/account/sessions/"
 
 
 def _switched_off(payload: dict[str, Any], at: datetime) -> Told:
@@ -163,7 +191,7 @@ def _switched_off(payload: dict[str, Any], at: datetime) -> Told:
         facts=_facts(
             ("Why", payload.get("reason")), ("Address", payload.get("address")), ("Workspace", payload.get("workspace"))
         ),
-        about="Nothing is told there any more. Mend it, and switch it on again.",
+        about="Nothing is told there any more. Fix it, and switch it on again.",
     )
 
 

@@ -69,6 +69,8 @@ class Place:
 def to_decide(user: User, roles: Mapping[UUID, str]) -> Q:
     """Which pending approvals a person with these roles is asked to decide; the service looks again when they do."""
     found, groups = Q(pk__in=[]), dict[UUID, list[str]]()
+    people = User.objects.filter(Q(pk=user.identity) | Q(same_person_as=user.identity))
+    accounts = list(people.values_list("pk", flat=True))
     for workspace, group_id in Group.objects.filter(members=user).values_list("workspace", "pk"):
         groups.setdefault(workspace, []).append(str(group_id))
     for workspace, role in roles.items():
@@ -77,19 +79,22 @@ def to_decide(user: User, roles: Mapping[UUID, str]) -> Q:
             asked |= ~Q(terms__roles=[])
         for group in groups.get(workspace, []):
             asked |= Q(terms__groups__contains=group) | Q(terms__escalate_to=group, escalates_at__lte=Now())
-        found |= Q(workspace=workspace) & asked
+        wrote = Q(author_ids__overlap=accounts) if role != Role.ADMIN else Q(pk__in=[])  # as `rights.barred`
+        found |= Q(workspace=workspace) & asked & ~wrote
     for whose in ("requested_by", "behind"):
         own = Q(**{whose: user.identity}) | Q(**{f"{whose}__same_person_as": user.identity})
         found &= Q(**{whose: None}) | ~own
-    accounts = User.objects.filter(Q(pk=user.identity) | Q(same_person_as=user.identity)).values_list("pk", flat=True)
-    return found & ~Q(behind_ids__overlap=list(accounts))
+    return found & ~Q(behind_ids__overlap=accounts)
 
 
 def of(actor: Actor) -> Q:
     """Which pending approvals wait for this person's vote in their workspace: asked of them, and not given yet."""
-    one = actor.user.identity
-    voted = Vote.objects.filter(Q(user=one) | Q(user__same_person_as=one), approval=OuterRef("pk"), void=False)
-    return to_decide(actor.user, {actor.workspace.pk: actor.role}) & ~Q(Exists(voted))
+    return to_decide(actor.user, {actor.workspace.pk: actor.role}) & not_voted(actor.user)
+
+
+def not_voted(user: User) -> Q:
+    """The requests on which this person has no vote that counts."""
+    return ~Q(Exists(_votes_of(user)))
 
 
 def for_actor(actor: Actor, mine: Q | None = None) -> Any:
@@ -105,15 +110,17 @@ def glance(actor: Actor) -> tuple[object, ...]:
     return tuple(row for rows in (own, asked) for row in rows.annotate(Count("votes")).values_list(*GLANCE))
 
 
-def for_list(rows: Any, mine: Q) -> Any:
-    """Rows with what a list shows of them, `mine` among it, without what is heavy."""
+def for_list(rows: Any, mine: Q, user: User) -> Any:
+    """Rows with what a list shows this person of them, `mine` and their own vote among it, without what is heavy."""
     votes = Vote.objects.filter(approval=OuterRef("pk"), void=False).order_by().values("approval")
     given = Subquery(votes.annotate(many=Count("pk")).values("many"), output_field=IntegerField())
     return (
-        rows.select_related("requested_by")
+        rows.named()
+        .select_related("requested_by")
         .defer(*HEAVY)
         .annotate(
             mine=ExpressionWrapper(mine, BooleanField()),
+            own_vote=Subquery(_votes_of(user).values("decision")[:1]),
             left=ExpressionWrapper(F("expires_at") - Now(), DurationField()),
             age=ExpressionWrapper(Now() - F("created_at"), DurationField()),
             votes_given=Coalesce(given, 0),
@@ -126,3 +133,9 @@ def count(rows: Any) -> str:
     """How many there are, as text; beyond MOST_COUNTED nobody counts."""
     many = rows.order_by()[:MOST_COUNTED].count()
     return f"{many}" if many < MOST_COUNTED else f"{MOST_COUNTED}+"
+
+
+def _votes_of(user: User) -> Any:
+    """The votes of this person that count, on the request of the query around."""
+    one = user.identity
+    return Vote.objects.filter(Q(user=one) | Q(user__same_person_as=one), approval=OuterRef("pk"), void=False)

@@ -62,7 +62,7 @@ class Companion(models.Model):
         default=list,
         db_default=[],
         editable=False,
-        help_text="Whose words stand in its persona; admins of the workspace are not among them.",
+        help_text="Whose words stand in its persona, whatever their role.",
     )
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -110,15 +110,11 @@ def save(companion: Companion, *, only: Collection[str] | None = None, by: Actor
 
 
 def _keep_authors(companion: Companion, before: dict[str, Any], now: dict[str, Any], by: Actor) -> None:
-    """Note whose words it speaks by: a manager's, who countersigns nothing that it then does.
-
-    Admins also make the rules by which anything is countersigned at all, and what they write is set up as those are.
-    """
+    """Note whose words it speaks by, whatever their role: what follows from that is asked when something is decided."""
     old, new = ({name: told.get(name, "") for name in ("personality", "tone")} for told in (before, now))
-    author_id = None if by.may(Role.ADMIN) else by.user.pk
-    found = authors.after(companion.author_ids, old, new, author_id)
-    if author_id and before.get("name") != now["name"]:
-        found = list(dict.fromkeys([*found, author_id]))
+    found = authors.after(companion.author_ids, old, new, by.user.pk)
+    if before.get("name") != now["name"]:
+        found = list(dict.fromkeys([*found, by.user.pk]))
     companion.author_ids = found
     Companion.objects.filter(pk=companion.pk).update(author_ids=found)
 

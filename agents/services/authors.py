@@ -1,6 +1,7 @@
 """Who wrote what a model is told: whoever brought a sentence, or an entry of a list, that still stands in it.
 
-They asked for what an agent does where nobody else did, and so countersign none of it (docs/decisions/0019).
+They asked for what an agent does where nobody else did, and so countersign none of it; where a person asked they do
+only while they are admins (docs/decisions/0019).
 """
 
 import re
@@ -18,29 +19,36 @@ _END = re.compile(r"[.!?;\n]+")
 Pieces = set[tuple[str, str]]
 
 
-def of(agent: Agent) -> set[UUID]:
-    """Who stands behind what an agent is told now: its last author, and all whose words are in it or in its skills."""
-    now, found = _of_agent(versions.snapshot(agent)), {agent.author_id}
+def of(agent: Agent, number: int = 0) -> set[UUID]:
+    """Who stands behind what an agent is told: its last author, and all whose words are in it or in its skills.
+
+    `number` is that of the version that is told; 0: as the agent is now.
+    """
+    told, found = versions.snapshot(agent), {agent.author_id}
+    rows = agent.versions.order_by("-number").values_list("author_id", "snapshot")
+    if older := versions.kept(agent, number):
+        told, rows = older, rows.filter(number__lte=number)
+        found = {rows[0][0]}
+    now = _of_agent(told)
     brought: tuple[UUID | None, Pieces] = None, set()
-    rows = agent.versions.order_by("-number").values_list("author_id", "snapshot")[:MOST]
-    for author_id, told in rows.iterator(chunk_size=20):
-        then = _of_agent(told)
+    for author_id, then_told in rows[:MOST].iterator(chunk_size=20):
+        then = _of_agent(then_told)
         found |= _standing(brought, then, now)
         brought = author_id, then
     found |= _standing(brought, set(), now)
-    skills = Skill.objects.filter(workspace=agent.workspace_id, slug__in=agent.skills)
+    skills = Skill.objects.filter(workspace=agent.workspace_id, slug__in=told.get("skills", ()))
     found |= {author_id for author_ids in skills.values_list("author_ids", flat=True) for author_id in author_ids}
     return {author_id for author_id in found if author_id}
 
 
-def after(authors: Iterable[UUID], before: Mapping[str, Any], now: Mapping[str, Any], by: UUID | None) -> list[UUID]:
+def after(authors: Iterable[UUID], before: Mapping[str, Any], now: Mapping[str, Any], by: UUID) -> list[UUID]:
     """Whose words stand in a text that was changed: who changed it, and those from before while any of theirs do.
 
-    Of them it is not told apart whose words they are. `by` is None for a change by nobody who counts.
+    Of them it is not told apart whose words they are.
     """
     old, new = pieces(before), pieces(now)
     found = list(authors) if old & new else []
-    return found if by is None or by in found or old == new else [*found, by]
+    return found if by in found or old == new else [*found, by]
 
 
 def pieces(told: Mapping[str, Any]) -> Pieces:

@@ -63,6 +63,12 @@ class Approval(models.Model):
         db_default=[],
         help_text="Who wrote what the agent was told, as far as that is what asked: they decide it neither.",
     )
+    author_ids = ArrayField(
+        models.UUIDField(),
+        default=list,
+        db_default=[],
+        help_text="Who wrote what a person's agent was told: they decide it while they are admins.",
+    )
     tool = models.CharField(max_length=200)
     tool_version = models.CharField(max_length=64)
     risk = models.CharField(max_length=20, choices=Risk)
@@ -88,6 +94,10 @@ class Approval(models.Model):
     reminds_at = models.DateTimeField(null=True, help_text="When those who have not decided are reminded, once.")
     decided_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField(null=True, help_text="Until when what was approved may start.")
+
+    agent_name = ""  # what people call them, of rows that were asked for by `named()`
+    companion_name = ""
+    workspace_name = ""
 
     objects = ApprovalQuerySet.as_manager()
 
@@ -174,6 +184,8 @@ class Grant(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["workspace", "session_id", "tool"], name="grants_of_session")]
+        verbose_name = "remembered approval"
+        verbose_name_plural = "remembered"
 
     def __str__(self) -> str:
         return f"{self.tool}, {self.uses_left} times"

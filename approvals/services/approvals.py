@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from approvals import live
-from approvals.calls import Call
+from approvals.calls import Behind, Call
 from approvals.models import Approval, Risk
 from approvals.preferences import WAITING
 from approvals.rules import Ask
@@ -34,6 +34,8 @@ __all__ = [
 
 REMINDED = 0.75  # of its time is over when those who have not decided are reminded
 REMINDED_OF = timedelta(minutes=20)  # what lasts for less is asked for once
+# What the database says of it.
+STORED = ("created_at", "expires_at", "escalates_at", "agent_name", "companion_name", "workspace_name")
 RANKS: Sequence[str] = [risk.value for risk in Risk]
 
 
@@ -50,12 +52,12 @@ def request(
     preview: dict[str, Any],
     policy_version: int,
     requested_by: User | None,
-    behind: User | None = None,
-    behind_ids: Sequence[UUID] = (),
+    key_maker: User | None = None,
+    behind: Behind = Behind(),  # noqa: B008  it is frozen
 ) -> Approval:
     """Ask that a call be countersigned, in the caller's transaction and under its locks.
 
-    Neither `requested_by` nor who else stands `behind` it decides, nor does anybody of `behind_ids`.
+    Neither `requested_by` decides nor who made the key for that, nor who else stands `behind` it: see `rights.barred`.
     """
     approval = Approval(
         id=ids.new(),
@@ -69,8 +71,9 @@ def request(
         agent=call.agent,
         companion=call.companion,
         requested_by=requested_by,
-        behind=behind,
-        behind_ids=list(behind_ids),
+        behind=key_maker,
+        behind_ids=sorted(behind.asked - {one.pk for one in (requested_by, key_maker) if one}),
+        author_ids=sorted(behind.wrote),
         tool=call.tool,
         tool_version=tool_version,
         risk=call.risk,
@@ -84,7 +87,9 @@ def request(
     )
     set_terms(approval, ask)
     approval.save(force_insert=True)
-    approval.refresh_from_db(fields=["created_at", "expires_at", "escalates_at"])
+    stored = Approval.objects.named().values(*STORED).get(pk=approval.pk)
+    for name, value in stored.items():
+        setattr(approval, name, value)
     who = audit.agent(call.agent_id, requested_by.pk if requested_by else None, call.agent)
     asked = entry(
         approval,
@@ -95,8 +100,9 @@ def request(
         policy_version=policy_version,
         terms=approval.terms,
         expires_at=approval.expires_at,
-        behind=behind and behind.pk,
-        behind_ids=[str(one) for one in behind_ids],
+        behind=key_maker and key_maker.pk,
+        behind_ids=[str(one) for one in approval.behind_ids],
+        author_ids=[str(one) for one in approval.author_ids],
     )
     audit.record(asked)
     whom = outbox.Audience(WAITING, rights.asked(approval))

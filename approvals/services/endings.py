@@ -53,7 +53,8 @@ def locked(approval_id: UUID, *, by: Actor | None = None) -> Approval | None:
         return None
     kind, subject_id = found
     kinds.of(kind).lock(subject_id)
-    rows = Approval.objects.select_for_update(of=("self",)).select_related("requested_by", "workspace", "decided_by")
+    rows = Approval.objects.named().select_for_update(of=("self",))
+    rows = rows.select_related("requested_by", "workspace", "decided_by")
     return rows.filter(pk=approval_id).first()
 
 
@@ -200,13 +201,18 @@ def called(user: User | None) -> str:
     return user.name or user.email if user else ""
 
 
+def told_apart(user: User | None) -> str:
+    """A person by name, with the address that tells them from others of that name; empty for nobody."""
+    return f"{user.name} ({user.email})" if user and user.name else called(user)
+
+
 def named(user: User | None) -> dict[str, str] | None:
     """A person as answers name them."""
     return {"id": str(user.pk), "name": called(user)} if user else None
 
 
 def payload(approval: Approval, **more: Any) -> dict[str, Any]:
-    """What is told outside of a request: what it is about and how it stands, without the arguments."""
+    """What is told outside of a request that is `named()`: what it is about and how it stands, without arguments."""
     told = standing(approval)
     return {
         "approval_id": told.pop("id"),
@@ -215,7 +221,10 @@ def payload(approval: Approval, **more: Any) -> dict[str, Any]:
         "tool": approval.tool,
         "risk": approval.risk,
         "agent": approval.agent,
+        "agent_name": approval.agent_name,
         "companion": approval.companion,
+        "companion_name": approval.companion_name,
+        "workspace": approval.workspace_name,
         "requested_by": named(approval.requested_by),
         "summary": veil.over(approval.preview.get("sentence", ""), workspace_id=approval.workspace_id),
         "run_id": approval.run_id and str(approval.run_id),

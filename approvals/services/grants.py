@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Actor, Role
 from approvals import rules
-from approvals.calls import Call
+from approvals.calls import Behind, Call
 from approvals.models import Approval, Grant
 from approvals.services import audit, policies, rights
 from approvals.services.ballots import Remember
@@ -73,11 +73,11 @@ def give(approval: Approval, remember: Remember, *, by: Actor) -> Grant:
     return grant
 
 
-def use(call: Call, tool_version: str) -> Grant | None:
+def use(call: Call, tool_version: str, behind: Behind) -> Grant | None:
     """Use up one of a grant that covers the call, in the caller's transaction; None where there is none.
 
-    A grant holds only where policy would ask on the terms of the approval that it came from, and while its author may
-    decide on those.
+    A grant holds only where policy would ask on the terms of the approval that it came from, while its author may
+    decide on those, and where they might decide on this call by hand as well: who stands `behind` it does not.
     """
     if call.session_id is None:
         return None
@@ -85,7 +85,7 @@ def use(call: Call, tool_version: str) -> Grant | None:
         workspace_id=call.workspace_id, session_id=call.session_id, tool=call.tool, tool_version=tool_version
     ).filter(revoked_at=None, uses_left__gt=0, expires_at__gt=Now())
     for grant in live.select_related("approval__requested_by").order_by("expires_at", "pk"):
-        if covers(grant, call.arguments) and _holds(grant, call) and _take(grant, call):
+        if covers(grant, call.arguments) and _holds(grant, call, behind) and _take(grant, call):
             return grant
     return None
 
@@ -112,17 +112,22 @@ def revoke(grant_id: UUID, *, by: Actor) -> bool:
     return True
 
 
-def still_holds(grant_id: UUID, call: Call) -> bool:
+def still_holds(grant_id: UUID, call: Call, behind: Behind) -> bool:
     """Whether a call that used a grant up may start by it now: not revoked, and policy and its author's right hold."""
     grant = Grant.objects.select_related("approval__requested_by").filter(pk=grant_id, revoked_at=None).first()
-    return grant is not None and covers(grant, call.arguments) and _holds(grant, call)
+    return grant is not None and covers(grant, call.arguments) and _holds(grant, call, behind)
 
 
-def _holds(grant: Grant, call: Call) -> bool:
-    """Whether the call would be asked about on the terms that its author decided on, and they may still decide so."""
+def _holds(grant: Grant, call: Call, behind: Behind) -> bool:
+    """Whether the call would be asked about on the terms that its author decided on, and they may still decide so.
+
+    That is looked at for the request of then, and for this call: others may stand behind it.
+    """
     if not asks_alike(rules.judge(call, policies.current(call.workspace_id)), grant.approval.terms):
         return False
-    return grant.author_id is not None and bool(rights.entitled(grant.approval, [grant.author_id]))
+    if grant.author_id is None or rights.is_barred(grant.author_id, behind, grant.workspace_id):
+        return False
+    return bool(rights.entitled(grant.approval, [grant.author_id]))
 
 
 def _take(grant: Grant, call: Call) -> bool:

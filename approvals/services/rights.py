@@ -1,6 +1,10 @@
-"""Who may decide: asked of the database each time, because rights end while requests wait."""
+"""Who may decide: asked of the database each time, because rights end while requests wait.
 
-from collections.abc import Collection, Iterable
+Nobody countersigns what they themselves asked for: `barred` is the one place that says who that is, for votes, lists
+and notices, for approvals that are remembered, and for what starts by either.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from accounts.models import Actor, Group, Membership, Role, Tier, User
+from approvals.calls import Behind
 from approvals.models import Approval, ApprovalStatus, Decision
 from core.errors import Forbidden
 
@@ -79,7 +84,7 @@ def refusal(approval: Approval, actor: Actor) -> type[Denied] | None:
     """What would be raised if this person decided; None where they may."""
     if approval.workspace.tier == Tier.FREE:
         return TierRequired
-    if actor.user.identity in requesters(approval):
+    if is_barred(actor.user.pk, standing_behind(approval), approval.workspace_id):
         return IsRequester
     if actor.workspace.pk != approval.workspace_id or not entitled(approval, [actor.user.pk]):
         return NotAnApprover
@@ -157,17 +162,34 @@ def nobody_left(approval: Approval) -> bool:
     return not asked(approval).exists()
 
 
-def requesters(approval: Approval) -> set[UUID]:
-    """The people on whose behalf it was asked, who made the key that it was asked by, or wrote what asked for it."""
-    found = {user.identity for user in (approval.requested_by, approval.behind) if user}
-    return found | identities(approval.behind_ids)
+def standing_behind(approval: Approval) -> Behind:
+    """Who stands behind a request: on whose behalf it was asked, who made the key for that, who wrote what asked."""
+    people = {user_id for user_id in (approval.requested_by_id, approval.behind_id) if user_id}
+    return Behind(asked=frozenset({*people, *approval.behind_ids}), wrote=frozenset(approval.author_ids))
 
 
-def identities(user_ids: Collection[UUID]) -> set[UUID]:
-    """The people behind these accounts."""
-    if not user_ids:
-        return set()
-    return set(User.objects.filter(pk__in=user_ids).values_list(Coalesce("same_person_as", "pk"), flat=True))
+def barred(behind: Behind, workspace_id: UUID) -> Q:
+    """The accounts that decide nothing of what these stand behind, by the roles that they have in this moment.
+
+    Those who asked, with whichever account. Those who wrote what a person's agent was told, save with an account that
+    is an admin's: admins write the rules of what is countersigned too, in the open (docs/decisions/0019).
+    """
+    found = _accounts_of(behind.asked)
+    if behind.wrote:
+        admins = Membership.objects.filter(workspace_id=workspace_id, user=OuterRef("pk"), role=Role.ADMIN)
+        found |= _accounts_of(behind.wrote) & ~Q(Exists(admins))
+    return found
+
+
+def is_barred(user_id: UUID, behind: Behind, workspace_id: UUID) -> bool:
+    """Whether this account decides nothing of what these stand behind."""
+    return User.objects.filter(barred(behind, workspace_id), pk=user_id).exists()
+
+
+def _accounts_of(user_ids: Iterable[UUID]) -> Q:
+    """All accounts of the people behind these."""
+    people = User.objects.filter(pk__in=list(user_ids)).values_list(Coalesce("same_person_as", "pk"))
+    return Q(pk__in=people) | Q(same_person_as__in=people)
 
 
 def asked(approval: Approval) -> QuerySet[User]:
@@ -181,8 +203,7 @@ def asked(approval: Approval) -> QuerySet[User]:
         late = Approval.objects.filter(pk=approval.pk, escalates_at__lte=Now())
         asked |= Q(Exists(late)) & _in_groups(approval, [terms["escalate_to"]])
     found = User.objects.filter(asked, Exists(member), is_active=True)
-    behind = requesters(approval)
-    return found.exclude(Q(pk__in=behind) | Q(same_person_as__in=behind)) if behind else found
+    return found.exclude(barred(standing_behind(approval), approval.workspace_id))
 
 
 def _in_groups(approval: Approval, group_ids: list[str]) -> Q:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -56,6 +57,12 @@ class Conversation(models.Model):
         default=False, db_default=False, help_text="A server says so, by its secret key or a client token."
     )
     metadata = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
+    speaker_ids = ArrayField(
+        models.UUIDField(),
+        default=list,
+        db_default=[],
+        help_text="Who else than its person had something said in it, by a key, that no run answered.",
+    )
     quoted = models.BooleanField(
         default=False,
         db_default=False,
@@ -197,6 +204,9 @@ class Attachment(models.Model):
 
     objects = AttachmentQuerySet.as_manager()
 
+    class Meta:
+        verbose_name = "image"
+
     def __str__(self) -> str:
         return f"{self.media_type}, {self.width} × {self.height}"
 
@@ -224,6 +234,8 @@ class Compaction(models.Model):
             models.UniqueConstraint(fields=["conversation", "turn_at", "said_at"], name="one_summary_up_to_a_message")
         ]
         indexes = [models.Index(fields=["up_to"], name="compactions_by_message")]
+        verbose_name = "summary"
+        verbose_name_plural = "summaries"
 
     def __str__(self) -> str:
         return f"{self.messages} messages: {self.content[:60]}"

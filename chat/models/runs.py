@@ -78,6 +78,12 @@ class Run(models.Model):
         db_default=[],
         help_text="Who else countersigns none of it, because they wrote what its agent is told.",
     )
+    author_ids = ArrayField(
+        models.UUIDField(),
+        default=list,
+        db_default=[],
+        help_text="Whose words stood in the persona that it was told: admins among them may countersign.",
+    )
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children", db_index=False)
     # Not a foreign key either: it goes with its parent.
     root_id = models.UUIDField(null=True)

@@ -14,10 +14,10 @@ from uuid import UUID
 from django.db.models import F
 from django.db.models.functions import Now
 
-from accounts.models import User
+from accounts.models import User, Workspace
 from agents.events import ApprovalRequested, Event, RunWaiting, Status, ToolProposed
 from approvals import live
-from approvals.calls import Call
+from approvals.calls import Behind, Call
 from approvals.models import Approval
 from approvals.preferences import UNKNOWN
 from approvals.rules import Ask
@@ -78,9 +78,8 @@ class Called:
         return {"call_id": self.call_id, "name": self.tool, "arguments": self.arguments}
 
 
-def request(run: Run, action: Action, call: Call, ask: Ask, preview: Any) -> Asked:
-    """Ask for an action's approval; its row is the caller's to store."""
-    companion = run.conversation.companion  # its persona may have been changed while the run went on
+def request(run: Run, action: Action, call: Call, ask: Ask, preview: Any, behind: Behind) -> Asked:
+    """Ask for an action's approval, which nobody decides who stands `behind` it; its row is the caller's to store."""
     approval = approvals.request(
         call=call,
         ask=ask,
@@ -92,8 +91,8 @@ def request(run: Run, action: Action, call: Call, ask: Ask, preview: Any) -> Ask
         preview=dict(preview),
         policy_version=action.policy_version,
         requested_by=run.conversation.user or run.behind,
-        behind=run.behind if run.conversation.user else None,
-        behind_ids=sorted({*run.behind_ids, *(companion.author_ids if companion else ())}),
+        key_maker=run.behind if run.conversation.user else None,
+        behind=behind,
     )
     action.approval_id = approval.pk
     return Asked(approval.pk, action.call_id, action.tool, action.risk, approval.expires_at)
@@ -223,7 +222,8 @@ def as_part(action: Action) -> Part:
     ok = action.state == ActionState.SUCCEEDED
     content = action.result
     if action.approval_id and ok:
-        edited = Approval.objects.filter(pk=action.approval_id).exclude(proposed_arguments=None).exists()
+        # Also in a request that was judged anew since: its edit is what the next one asked for.
+        edited = Approval.objects.filter(subject_id=action.pk).exclude(proposed_arguments=None).exists()
         if edited:
             ran = json.dumps(action.arguments, ensure_ascii=False)
             content = f"An approver edited the arguments. What ran: {ran}\n{content}"
@@ -282,7 +282,9 @@ def _wonder(action: Action) -> None:
     """Tell people that nobody knows what became of it: whose it is, and whoever reads the workspace's channels."""
     whose = [outbox.Audience(UNKNOWN, User.objects.filter(pk=action.person_id))] if action.person_id else []
     summary = veil.over(action.summary, workspace_id=action.workspace_id)
-    outbox.put(action.workspace_id, "action.unknown", {**_announcement(action), "summary": summary}, to=whose)
+    home = Workspace.objects.values_list("name", flat=True).get(pk=action.workspace_id)
+    told = {**_announcement(action), "summary": summary, "workspace": home}
+    outbox.put(action.workspace_id, "action.unknown", told, to=whose)
 
 
 def _announcement(action: Action) -> dict[str, Any]:

@@ -114,7 +114,8 @@ def append(chat: Conversation, text: str, *, by: Actor) -> Message:
     """
     check_program(by)
     check_speaker(by, chat)
-    if not Conversation.objects.select_for_update(no_key=True).filter(pk=chat.pk).exists():
+    locked = Conversation.objects.select_for_update(no_key=True).filter(pk=chat.pk).only("speaker_ids").first()
+    if locked is None:
         raise UnknownChat("The chat was deleted meanwhile.")
     if busy := Run.objects.filter(conversation=chat, active=True).values_list("pk", flat=True).first():
         raise ConversationBusy("A message is being answered. Wait for its answer.", extra={"run_id": str(busy)})
@@ -128,8 +129,12 @@ def append(chat: Conversation, text: str, *, by: Actor) -> Message:
     )
     message.save(force_insert=True)
     message.refresh_from_db(fields=["created_at"])
+    maker = by.key.maker if by.key else None
+    spoke = {by.user.pk, *([maker.pk] if maker else [])} - {chat.user_id}
     # With a number, because a conversation without one has no history that a model would be told.
-    Conversation.objects.filter(pk=chat.pk).update(last_seq=F("last_seq") + 1, updated_at=Now())
+    Conversation.objects.filter(pk=chat.pk).update(
+        last_seq=F("last_seq") + 1, updated_at=Now(), speaker_ids=sorted({*locked.speaker_ids, *spoke})
+    )
     if chat.remembering_id is not None:
         whose = Whose(chat.workspace_id, chat.user_id, chat.remembering_id)
         keeping.keep([(whose, Told(chat.pk, message.pk, Author.COMPANION.value, text))])

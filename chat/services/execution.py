@@ -23,7 +23,7 @@ from approvals.services import approvals, audit, grants, policies
 from approvals.terms import asks_alike
 from chat.bells import ring_action
 from chat.models import Action, ActionState
-from chat.services import actions, gate, remembering
+from chat.services import actions, behind, gate, remembering
 from core import faults
 
 AGAIN = ("idempotent", "keyed")  # retry classes whose tools may be called again with the same key
@@ -146,9 +146,10 @@ def _refusal(action: Action, seen: _Seen) -> str:
         if approval is None or approval.digest != action.digest:
             return "approval_not_valid"
         return "" if isinstance(verdict, Allow) or asks_alike(verdict, approval.terms) else "policy_changed"
-    if isinstance(verdict, Allow) or (action.grant_id is not None and grants.still_holds(action.grant_id, call)):
+    if isinstance(verdict, Allow):
         return ""
-    return "policy_changed"
+    remembered = action.grant_id is not None and grants.still_holds(action.grant_id, call, behind.of(run))
+    return "" if remembered else "policy_changed"
 
 
 def _stop(action: Action, code: str) -> audit.Entry:

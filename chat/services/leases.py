@@ -102,7 +102,9 @@ UPDATE chat_run AS run SET
     state = 'running', attempt = run.attempt + 1, worker = %(worker)s, resumed = false,
     lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
     started_at = coalesce(run.started_at, now()),
-    seq_base = CASE WHEN run.attempt = 0 THEN conversation.last_seq ELSE run.seq_base END
+    seq_base = CASE WHEN run.attempt = 0 THEN conversation.last_seq ELSE run.seq_base END,
+    -- Whose words it is told from here on; those whose words it was told before stay.
+    author_ids = ARRAY(SELECT unnest(run.author_ids) UNION SELECT unnest(companion.author_ids))
 FROM ready
     JOIN chat_conversation AS conversation ON conversation.id = ready.conversation_id
     JOIN agents_agent AS agent ON agent.id = ready.agent_id

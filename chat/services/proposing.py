@@ -9,11 +9,12 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from agents.providers.base import ToolCall
+from approvals.calls import Behind
 from approvals.models import Approval
 from approvals.rules import Allow, Ask
 from approvals.services import approvals, audit, policies
 from chat.models import Action, ActionState, Run, RunState
-from chat.services import actions, gate, ledger
+from chat.services import actions, behind, gate, ledger
 from chat.services.actions import Asked, Called
 from chat.services.background import BY_SCHEDULE
 from chat.services.ledger import Spent
@@ -72,9 +73,11 @@ def _store(run: Run, step: Step, judged: dict[UUID, gate.Judged], policy_version
     rows = [_action(run, step, place, key, one, policy_version) for place, (key, one) in enumerate(judged.items(), 1)]
     waiting: list[Asked] = []
     asked_before = Approval.objects.filter(run_id=run.pk).count()
+    asks = any(isinstance(one.verdict, Ask) and not one.code for one in judged.values())
+    who = behind.of(run) if asks else Behind()
     for action, one in zip(rows, judged.values(), strict=True):
         if isinstance(one.verdict, Ask) and not one.code:
-            asked = _ask(run, action, one, one.verdict, asked_before + len(waiting))
+            asked = _ask(run, action, one, one.verdict, who, before=asked_before + len(waiting))
             if asked is not None:
                 waiting.append(asked)
     Action.objects.bulk_create(rows)
@@ -127,12 +130,13 @@ def _action(run: Run, step: Step, place: int, key: UUID, judged: gate.Judged, po
     return action
 
 
-def _ask(run: Run, action: Action, judged: gate.Judged, ask: Ask, before: int) -> Asked | None:
+def _ask(run: Run, action: Action, judged: gate.Judged, ask: Ask, who: Behind, *, before: int) -> Asked | None:
     """Ask for an action's approval, unless one is remembered that covers it, people said no, or it asked too often."""
     assert judged.call is not None, "a call that is asked about was judged"
-    # What is remembered was decided for the person alone: it covers nothing that comes by a key which another made.
-    shared = run.behind_id is not None and run.conversation.user_id is not None
-    grant = None if shared else approvals.use_grant(judged.call, action.tool_version)
+    # What is remembered was decided for the person alone: it covers nothing where others spoke, or by a key of theirs.
+    person_id = run.conversation.user_id
+    shared = person_id is not None and who.asked != {person_id}
+    grant = None if shared else approvals.use_grant(judged.call, action.tool_version, who)
     if grant is not None:
         action.grant_id = grant.pk
         return None
@@ -143,7 +147,7 @@ def _ask(run: Run, action: Action, judged: gate.Judged, ask: Ask, before: int) -
         actions.refuse(action, "too_many_requests")
         return None
     action.state = ActionState.WAITING
-    return actions.request(run, action, judged.call, ask, judged.preview)
+    return actions.request(run, action, judged.call, ask, judged.preview, who)
 
 
 def _said_no(run: Run, action: Action) -> bool:

@@ -90,9 +90,9 @@ def start(
     `also` is called in the same transaction; `team` says how a team answers; `images` and `client_tools` come with the
     message, and `quoted` is what else its client gave. A conversation that is not stored yet is stored with them. Who
     stands `behind` the run of an agent that woke by itself, or made the key by which a message of another person came,
-    countersigns nothing of it, nor does who speaks in a conversation of somebody else's, nor do those of `behind_ids`
-    and the authors of the companion's persona. Raises ConversationBusy where another run has the conversation's turn
-    and the message may neither wait nor interrupt.
+    countersigns nothing of it, nor does who speaks in a conversation of somebody else's, nor do those of `behind_ids`.
+    Raises ConversationBusy where another run has the conversation's turn and the message may neither wait nor
+    interrupt.
     """
     check_budgets(conversation, choice)
     message = Message(
@@ -121,7 +121,7 @@ def start(
         team=team,
         given=quoting.kept(quoted) if quoted else None,
     )
-    conversation.title = conversation.title or _title(text)
+    conversation.title = conversation.title or title_of(text)
     fresh = conversation._state.adding
     if fresh:  # what a client quotes is in no list, and not unread
         conversation.quoted = quoted is not None
@@ -152,7 +152,7 @@ def start(
 def _standing_behind(conversation: Conversation, by: Actor | None, behind_ids: Iterable[UUID]) -> list[UUID]:
     """Who else than the conversation's person may have wished what comes of a message."""
     speaker = {by.user.pk} - {conversation.user_id} if by else set()
-    return sorted({*behind_ids, *speaker, *(conversation.companion.author_ids if conversation.companion else ())})
+    return sorted({*behind_ids, *speaker})
 
 
 def check_budgets(conversation: Conversation, choice: Choice) -> None:
@@ -308,7 +308,7 @@ def _busy(conversation: Conversation) -> ConversationBusy:
     )
 
 
-def _title(text: str) -> str:
+def title_of(text: str) -> str:
     """The first line of what was said, cut to a title's length."""
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return first if len(first) <= 80 else first[:79].rstrip() + "…"

@@ -1,21 +1,23 @@
 """What people say of actions: a decision on an approval, the end of a run that waits, a word on an unknown outcome."""
 
 import json
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import Actor, Role
-from agents.events import ApprovalDecided, Event
+from agents.events import ApprovalDecided, Edited, Event
 from agents.providers.base import ToolCall
 from agents.tools import registry
+from approvals.calls import Behind
 from approvals.models import Approval, ApprovalStatus, Decision
 from approvals.rules import Ask
-from approvals.services import approvals, audit, endings, policies, rights
+from approvals.services import approvals, audit, deciders, endings, policies, rights
 from chat.bells import ring_action
 from chat.models import Action, ActionState, Run
-from chat.services import actions, gate
+from chat.services import actions, behind, gate
 from chat.services.actions import SUMMARY, refuse
 from core.errors import Conflict, Forbidden, NotFound
 
@@ -58,7 +60,7 @@ def decided(approval: Approval) -> None:
     run = action.run
     if action.state != ActionState.WAITING or action.approval_id != approval.pk:
         return
-    events: list[Event] = [_decided_event(approval)]
+    events: list[Event] = [told(approval)]
     _settle_by(approval, action, events)
     again = approval.status == ApprovalStatus.SUPERSEDED
     action.save(update_fields=(*actions.OUTCOME, *(JUDGED if again else ())))
@@ -113,15 +115,24 @@ def _judge_again(action: Action, events: list[Event]) -> None:
     action.policy_version, action.policy_name = held.version, judged.verdict.policy
     action.digest = gate.digest_of(action)
     if isinstance(judged.verdict, Ask):
-        events.append(actions.request(run, action, judged.call, judged.verdict, judged.preview).event)
+        asked = actions.request(run, action, judged.call, judged.verdict, judged.preview, behind.of(run))
+        events.append(asked.event)
     else:
         action.state, action.verdict, action.approval_id = ActionState.ALLOWED, "allow", None
     return None
 
 
-def _decided_event(approval: Approval) -> ApprovalDecided:
-    verb = approval.decision or approval.status
-    return ApprovalDecided(str(approval.pk), verb, endings.called(approval.decided_by), approval.reason)
+def told(approval: Approval) -> ApprovalDecided:
+    """A request that is over, for those who watch."""
+    names, edited = [endings.called(one) for one in deciders.deciders(approval)], deciders.edited(approval)
+    return ApprovalDecided(
+        str(approval.pk),
+        approval.decision or approval.status,
+        endings.called(approval.decided_by),
+        approval.reason,
+        names,
+        Edited(endings.called(edited.by), edited.arguments) if edited else None,
+    )
 
 
 def withdraw(run: Run, *, by: Actor | None) -> None:
@@ -149,11 +160,11 @@ def resolve(action_id: UUID, *, by: Actor, resolution: str, note: str = "", atte
         if found is None:
             raise UnknownAction(f"There is no action {action_id}.")
         actions.lock(found.pk)
-        action = Action.objects.select_related("run__behind", "person").get(pk=found.pk)
-        involved = (action.person, action.run.behind if action.run else None)
-        people = {one.identity for one in involved if one}
-        people |= rights.identities(action.run.behind_ids if action.run else ())
-        if not by.may(Role.MANAGER) or by.user.identity in people:
+        action = Action.objects.select_related("run__conversation", "run__agent").get(pk=found.pk)
+        who = behind.of(action.run) if action.run else Behind()
+        if action.person_id:
+            who = replace(who, asked=who.asked | {action.person_id})
+        if not by.may(Role.MANAGER) or rights.is_barred(by.user.pk, who, action.workspace_id):
             raise MayNotResolve
         if action.state != ActionState.UNKNOWN:
             raise NotUnknown

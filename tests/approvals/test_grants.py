@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Role
+from approvals.calls import Behind
 from approvals.models import Approval, AuditEvent, Decision, Effect, Grant, Policy
 from approvals.services import approvals, grants, policies
 from approvals.services.approvals import Remember
@@ -18,6 +19,7 @@ from approvals.services.rights import NotAnApprover
 from core import ids
 from core.errors import Invalid
 from tests.approvals.desk import call, events, request
+from tests.cast import person
 
 APPROVE, REJECT = Decision.APPROVE, Decision.REJECT
 EVERY_RESTART = {"service": "billing", "force": False}
@@ -53,9 +55,9 @@ def same(approval: Approval, member, **changes: Any):
     return call(approval.workspace, member, **given)
 
 
-def use(wanted, version: str = "v1") -> Grant | None:
+def use(wanted, version: str = "v1", behind: Behind = Behind()) -> Grant | None:  # noqa: B008  it is frozen
     with transaction.atomic():
-        return approvals.use_grant(wanted, version)
+        return approvals.use_grant(wanted, version, behind)
 
 
 def test_the_same_call_in_the_same_conversation_is_covered(desk, member, manager, remembering):
@@ -106,6 +108,18 @@ def test_it_ends_when_its_author_loses_the_right(desk, member, manager, remember
     assert use(same(done, member)) is None
     Membership.objects.filter(user=manager.user).update(role=Role.MANAGER)
     assert use(same(done, member)) is not None
+
+
+@pytest.mark.parametrize("how", ["asked", "wrote"])
+def test_it_covers_nothing_that_its_author_stands_behind_by_then(desk, workspace, member, manager, remembering, how):
+    done = remembered(desk, member, manager)
+    grant, other = Grant.objects.get(), person(workspace, "other", Role.MANAGER)
+    theirs = Behind(**{how: frozenset({manager.user.pk})})
+    assert use(same(done, member), behind=theirs) is None
+    assert use(same(done, member), behind=Behind(**{how: frozenset({other.user.pk})})) == grant
+    assert not grants.still_holds(grant.pk, same(done, member), theirs)
+    Membership.objects.filter(user=manager.user).update(role=Role.ADMIN)
+    assert grants.still_holds(grant.pk, same(done, member), theirs) is (how == "wrote"), "admins who only wrote may"
 
 
 @pytest.mark.parametrize("changes", [{"may_remember": False}, {"quorum_approve": 2}, {"effect": Effect.DENY}], ids=str)

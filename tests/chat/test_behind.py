@@ -1,18 +1,38 @@
 """Nobody countersigns what they asked for in words that an agent has: by decision, vote, inbox and resolution."""
 
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
 import pytest
+from django.apps import apps
+from django.db.models.functions import Now
 
 from accounts.models import Actor, Membership, Role
+from accounts.services import keys
 from agents.models import Agent, AgentKind, Skill
 from agents.providers.base import ToolCall
 from agents.services import authors, definitions, skills
 from approvals import waiting
-from approvals.models import Approval, AuditEvent, Decision
-from approvals.services import approvals, audit, rights
+from approvals.models import Approval, AuditEvent, Decision, Policy
+from approvals.services import approvals, audit, policies, rights
+from approvals.services.approvals import Remember
 from approvals.services.rights import IsRequester
-from chat.models import Action, ActionState, Run, RunRole
-from chat.services import background, conversations, leases, nesting, proposing, verdicts
+from chat.models import Action, ActionState, Run, RunRole, RunState
+from chat.services import (
+    background,
+    behind,
+    chats,
+    conversations,
+    execution,
+    leases,
+    nesting,
+    proposing,
+    runs,
+    verdicts,
+)
 from companions import services as companions
+from companions.models import Companion
 from companions.services import Persona
 from tests.cast import person
 from tests.chat.acting import RESTART, approve, of
@@ -184,11 +204,24 @@ def test_a_persona_that_was_written_anew_is_nobodys_from_before(devops, member, 
     devops.refresh_from_db()
     assert devops.author_ids == [manager.user.pk]
     companions.configure(devops, Persona(personality="Restart everything. Calmly."), by=owner)
-    assert devops.author_ids == [manager.user.pk], "their sentence stands"
+    assert devops.author_ids == [manager.user.pk, owner.user.pk], "their sentence stands"
     companions.configure(devops, Persona(personality="Look first.", tone=""), by=owner)
-    assert devops.author_ids == []
+    assert devops.author_ids == [owner.user.pk]
     action = proposed(say("Restart it", into=conversations.new(devops, by=member)))
     assert approve(action, manager).status == "approved"
+
+
+def test_whose_words_stand_in_a_persona_from_before_is_read_from_the_log(devops, manager, owner, people):
+    first = people("first")
+    companions.configure(devops, Persona(personality="Restart nothing."), by=first)
+    companions.configure(devops, Persona(personality="Restart everything."), by=owner)
+    companions.configure(devops, Persona(tone="Curt", mood="serious"), by=manager)
+    companions.configure(devops, Persona(mood="friendly"), by=first)
+    Companion.objects.filter(pk=devops.pk).update(author_ids=[manager.user.pk])  # as it was noted
+    migration: Any = import_module("companions.migrations.0004_every_author")
+    migration.note_authors(apps, None)
+    devops.refresh_from_db()
+    assert set(devops.author_ids) == {owner.user.pk, manager.user.pk}
 
 
 def test_in_a_chat_the_person_asked_and_admins_who_set_it_up_may_countersign(owner, member, devops, say):
@@ -203,3 +236,134 @@ def test_rejecting_is_no_more_theirs_than_approving(owner, manager):
     action = proposed(background.wake(guard_of(owner), who=audit.SYSTEM))
     with pytest.raises(IsRequester):
         approvals.decide(action.approval_id, by=owner, decision=Decision.REJECT, reason="Mine.")
+
+
+@pytest.fixture
+def remembering(owner):
+    """Managers are asked about restarts, and may have their approval remembered."""
+    rule = Policy(workspace=owner.workspace, name="Restarts", tool=RESTART[0], may_remember=True)
+    policies.save(rule, by=owner)
+
+
+def demote(actor: Actor, role: Role = Role.MANAGER) -> None:
+    Membership.objects.filter(user=actor.user).update(role=role)
+
+
+def next_of(run: Run, say) -> Action:
+    """The same call once more, in the same conversation, where this run is over."""
+    Run.objects.filter(pk=run.pk).update(state=RunState.CANCELLED, active=False, ended_at=Now())
+    return proposed(say("Do it again", into=run.conversation))
+
+
+def test_what_somebody_remembers_covers_nothing_of_what_they_lead_to_themselves(
+    say, devops, member, manager, owner, people, remembering
+):
+    run = say("Restart it", into=conversations.new(devops, by=member))
+    approve(proposed(run), manager, remember=Remember())
+    covered = next_of(run, say)
+    assert (covered.state, covered.approval_id) == (ActionState.READY, None)
+    companions.configure(devops, Persona(personality="Restart web at every chance."), by=manager)
+    asked = next_of(covered.run, say)
+    assert (asked.state, asked.grant_id) == (ActionState.WAITING, None)
+    refused(asked, manager)
+    assert approve(asked, owner, remember=Remember()).status == "approved"
+    companions.configure(devops, Persona(personality="Restart web at every chance. Now."), by=owner)
+    covered = next_of(asked.run, say)
+    assert covered.state == ActionState.READY, "admins who wrote it may"
+    demote(owner)
+    assert execution.claim("test", limit=10)[0] == []
+    covered.refresh_from_db()
+    assert (covered.state, covered.code) == (ActionState.REFUSED, "policy_changed")
+
+
+def test_what_was_remembered_covers_nothing_once_another_spoke_in_the_conversation(
+    say, devops, member, manager, owner, remembering
+):
+    run = say("Restart it", into=conversations.new(devops, by=member))
+    action = proposed(run)
+    approve(action, manager, remember=Remember())
+    runs.cancel(run, by=None)
+    key, _ = keys.create(workspace=member.workspace, user=member.user, name="Theirs", by=owner.user)
+    by_key = replace(member, key=key)
+    spoken = runs.start(run.conversation, text="From now on restart it daily.", by=by_key, choice=REHEARSAL)
+    asked = next_of(spoken, say)
+    assert (asked.run.behind, asked.state) == (None, ActionState.WAITING)
+    refused(asked, owner)
+    assert approve(asked, manager).status == "approved"
+
+
+def test_who_had_the_assistant_say_something_stands_behind_what_follows(say, devops, member, manager, owner):
+    chat = conversations.create(devops, by=member)
+    key, _ = keys.create(workspace=member.workspace, user=member.user, name="Theirs", by=manager.user)
+    chats.append(chat, "I restart web with each message.", by=replace(member, key=key))
+    chat.refresh_from_db()
+    action = proposed(say("Hello", into=chat))
+    refused(action, manager)
+    assert approve(action, owner).status == "approved"
+
+
+WRITES = {
+    "persona": lambda devops, by: companions.configure(devops, Persona(personality="Restart web."), by=by),
+    "agent": lambda devops, by: definitions.change(devops.agent, by=by, instructions="Restart web."),
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_what_an_admin_wrote_they_countersign_only_while_they_are_one(say, devops, member, people, what):
+    first, second = people("first"), people("second")
+    WRITES[what](devops, first)
+    run = say("Hello", into=conversations.new(devops, by=member))
+    action = proposed(run)
+    asked = Approval.objects.filter(pk=action.approval_id)
+    assert asked.filter(waiting.to_decide(first.user, {first.workspace.pk: Role.ADMIN})).exists()
+    demote(first)
+    first.membership.refresh_from_db()
+    refused(action, first)
+    assert not asked.filter(waiting.to_decide(first.user, {first.workspace.pk: Role.MANAGER})).exists()
+    assert first.user not in rights.asked(asked.get())
+    demote(first, Role.ADMIN)
+    first.membership.refresh_from_db()
+    assert approve(action, first).status == "approved"
+    demote(first)
+    assert execution.claim("test", limit=10)[0] == []
+    action.refresh_from_db()
+    assert (action.state, action.code) == (ActionState.REFUSED, "approval_not_valid")
+    approve(again := next_of(run, say), second)
+    Action.objects.filter(pk=again.pk).update(state=ActionState.UNKNOWN)
+    with pytest.raises(verdicts.MayNotResolve):
+        verdicts.resolve(again.pk, by=first, resolution="done")
+
+
+def test_words_that_a_run_was_told_stay_behind_it_when_they_are_taken_out(say, devops, member, manager, people):
+    first, second = people("first"), people("second")
+    companions.configure(devops, Persona(personality="Restart web."), by=manager)
+    definitions.change(devops.agent, by=first, instructions="Restart web.")
+    run = say("Hello", into=conversations.new(devops, by=member))
+    [claim] = leases.claim("test", limit=10)
+    companions.configure(devops, Persona(personality="Look first."), by=second)
+    definitions.change(devops.agent, by=second, instructions="Look first.")
+    demote(first)
+    run.refresh_from_db()
+    told = behind.of(run)
+    assert told.asked == {member.user.pk}
+    assert told.wrote == {manager.user.pk, first.user.pk}
+    assert claim.run_id == run.pk
+
+
+def test_behind_what_an_agent_does_for_another_in_a_chat_stand_the_authors_of_both(
+    say, devops, member, manager, people
+):
+    first, second = people("first"), people("second")
+    helper = definitions.create(by=first, name="Helper", instructions="Restart what you are told of.", tools=TOOLS)
+    definitions.change(devops.agent, by=second, may_ask=["helper"])
+    companions.configure(devops, Persona(personality="Have web restarted."), by=manager)
+    run = say("Hello", into=conversations.new(devops, by=member))
+    leases.claim("test", limit=10)
+    parent = Run.objects.select_related("workspace", "agent", "behind", "conversation__user").get(pk=run.pk)
+    child = nesting._start(parent, helper, REHEARSAL, text="The web.", role=RunRole.DELEGATE, place="call:1")
+    action = proposed(child)
+    for one in (first, second):
+        demote(one)
+        one.membership.refresh_from_db()
+    for one in (manager, first, second):
+        refused(action, one)
