@@ -73,21 +73,11 @@ class RunAgentInput(LenientSerializer):
     runId = serializers.CharField(max_length=LONGEST_RUN_ID, trim_whitespace=False)
     protocolVersion = serializers.CharField(max_length=20, required=False, allow_null=True, allow_blank=True)
     messages = serializers.ListField(child=serializers.DictField(), max_length=MOST_MESSAGES)
-    tools = ToolIn(
-        many=True,
-        required=False,
-        allow_null=True,
-        max_length=client.MOST,  # type: ignore[call-arg]  # of the list
-    )
+    tools = serializers.ListField(child=ToolIn(), required=False, allow_null=True, max_length=client.MOST)
     forwardedProps = serializers.JSONField(
         required=False, allow_null=True, help_text="Of it `model`, `mood`, `onConflict` and `wait` are heeded."
     )
-    resume = AnswerIn(
-        many=True,
-        required=False,
-        allow_null=True,
-        max_length=MOST_ANSWERS,  # type: ignore[call-arg]  # of the list
-    )
+    resume = serializers.ListField(child=AnswerIn(), required=False, allow_null=True, max_length=MOST_ANSWERS)
 
     def validate_forwardedProps(self, value: Any) -> dict[str, Any]:
         """What is heeded of it."""

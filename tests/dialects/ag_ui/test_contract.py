@@ -65,6 +65,8 @@ FAULTS: list[tuple[dict, str]] = [
     ({"tools": [{"description": "x"}]}, "tools.0.name"),
     ({"tools": [{"name": "a", "parameters": "x"}]}, "tools.0.parameters"),
     ({"tools": [{"name": f"t{n}"} for n in range(client.MOST + 1)]}, "tools"),
+    ({"tools": [None]}, "tools.0"),
+    ({"resume": [None]}, "resume.0"),
     ({"resume": [{"interruptId": "x", "status": "perhaps"}]}, "resume.0.status"),
     ({"resume": [{"status": "resolved"}]}, "resume.0.interruptId"),
     ({"resume": [{"interruptId": "no id", "status": "resolved"}]}, "resume"),
