@@ -95,7 +95,8 @@ def parse(url: str, *, longest: int = LONGEST_LINK) -> URL:
     try:
         parts = URL(url)
         named = parts.scheme in PORTS and parts.raw_host and parts.port
-    except ValueError:
+        httpx.URL(url)  # of names that are not ASCII this refuses more, and so does the client of MCP servers
+    except (ValueError, httpx.InvalidURL):
         raise UrlRefused("It is not well formed.") from None
     if not named:
         raise UrlRefused("It must begin with https:// or http:// and name a host.")

@@ -30,7 +30,9 @@ MOST_TOOLS = 200
 MOST_SESSIONS = 16  # at once in a process
 MOST_CONTENT = 100_000
 REFUSED = (types.INVALID_REQUEST, types.METHOD_NOT_FOUND, types.INVALID_PARAMS, types.PARSE_ERROR)
-FAILURES = (MCPError, TimeoutError, OSError, ValueError, RuntimeError, ExceptionGroup, httpx2.HTTPError)
+FAILURES = (
+    MCPError, TimeoutError, OSError, ValueError, RuntimeError, ExceptionGroup, httpx2.HTTPError, httpx2.InvalidURL,
+)  # fmt: skip
 
 _free = threading.BoundedSemaphore(MOST_SESSIONS)
 

@@ -33,6 +33,7 @@ from core.errors import Conflict, Invalid, NotFound
 MOST_SERVERS = 50  # of a workspace
 MOST_SECRETS = 20
 ASKING = "It is being asked for its tools."
+FAILED = "It could not be asked: something went wrong here. The server's log has it."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 _SECRET = re.compile(r"[ -~]{1,4000}")
@@ -132,13 +133,14 @@ def refresh(server: McpServer, *, by: Actor) -> McpServer:
         _claim(server)
         from agents.mcp import sessions  # noqa: PLC0415  the SDK, which only who has servers needs
 
+        problem = FAILED
         try:
             found = asyncio.run(sessions.tools(pinned.reach(server)))
+            problem = offers.noticed(server.pk, found)
         except ToolError as error:
             problem = outside.line(error.detail, 300)
-        else:
-            problem = offers.noticed(server.pk, found)
-        McpServer.objects.filter(pk=server.pk).update(checked_at=Now(), problem=problem)
+        finally:  # whatever came of it: nobody else of the workspace is asked while the note says that it is
+            McpServer.objects.filter(pk=server.pk).update(checked_at=Now(), problem=problem)
     try:
         server.refresh_from_db(fields=["checked_at", "problem"])
     except McpServer.DoesNotExist:

@@ -21,6 +21,7 @@ from agents.tools import mcp as source
 from agents.tools import registry
 from agents.tools.registry import MaybeSent, NotSent, ToolFailed
 from core.errors import Conflict, Forbidden, Invalid
+from core.guarded import UrlRefused
 from core.publicnet import Endpoint
 from tests.servers.mcp.asking import McpAsking
 
@@ -288,6 +289,28 @@ def test_one_server_of_a_workspace_is_asked_at_a_time(odd, owner):
             mcp.refresh(one, by=owner)
     McpServer.objects.filter(pk=server.pk).update(checked_at=Now() - timedelta(minutes=1))  # its process died
     assert mcp.refresh(other, by=owner).problem == ""
+
+
+@pytest.mark.parametrize("url", ["https://☃.example.com/mcp", "http://①②⑦.0.0.1/x"])
+def test_a_name_that_no_client_takes_is_refused_and_where_it_is_kept_a_problem(owner, url):
+    server = mcp.save(McpServer(workspace=owner.workspace, name="it", url="https://example.com/mcp"), by=owner)
+    with pytest.raises(UrlRefused):
+        mcp.save(McpServer(workspace=owner.workspace, name="b", url=url), by=owner)
+    McpServer.objects.filter(pk=server.pk).update(url=url)  # as it was saved once
+    for _ in range(2):
+        server.refresh_from_db()
+        assert "does not answer as it should" in mcp.refresh(server, by=owner).problem
+
+
+def test_the_note_that_a_server_is_asked_is_taken_back_whatever_happens(odd, owner, monkeypatch):
+    server = odd().server
+    with monkeypatch.context() as broken:
+        broken.setattr(mcp.offers, "noticed", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            mcp.refresh(server, by=owner)
+    server.refresh_from_db()
+    assert server.problem == mcp.FAILED
+    assert mcp.refresh(server, by=owner).problem == ""
 
 
 def test_a_process_asks_a_few_servers_at_a_time(odd, owner):
