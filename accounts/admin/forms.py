@@ -1,8 +1,10 @@
 """Forms of the admin: they keep a row in its workspace and show what a service refuses."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
 
 from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.db import models
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -11,8 +13,10 @@ from core.errors import DomainError
 
 if TYPE_CHECKING:
     Form = forms.ModelForm[models.Model]
+    Choice = forms.ModelChoiceField[models.Model]
 else:
     Form = forms.ModelForm
+    Choice = forms.ModelChoiceField
 
 
 class LinesField(forms.CharField):
@@ -35,6 +39,33 @@ class LinesField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether the list is another one now."""
         return bool((initial or []) != self.to_python(data))
+
+
+class RowField(Choice):
+    """A row that is chosen by its id."""
+
+    def to_python(self, value: Any) -> Any:
+        """The row; raises ValidationError, also for what cannot be an id."""
+        try:
+            return super().to_python(value)
+        except forms.ValidationError:  # the id's own does not speak of choices
+            said = self.error_messages["invalid_choice"]
+            raise forms.ValidationError(said, code="invalid_choice", params={"value": value}) from None
+
+
+class RowSelect(AutocompleteSelect):
+    """Rows that are looked for by name; what cannot be an id selects none."""
+
+    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
+        """The option of the row that is chosen."""
+        return super().optgroups(name, [one for one in value if not one or _is_id(str(one))], attrs)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False
 
 
 class ScopedForm(Form):

@@ -52,6 +52,9 @@ def test_a_new_key_is_shown_once_and_works(here: Home, staff: Staff) -> None:
         ({"kind": "scoped", "scopes": "agent:hestia"}, "agent:&lt;id&gt;"),
         ({"kind": "secret", "scopes": f"agent:{uuid4()}"}, "for keys of kind scoped"),
         ({"name": ""}, "required"),
+        ({"user": "1e400"}, "Select a valid choice"),
+        ({"user": "\0"}, "Select a valid choice"),
+        ({"workspace": "1e400"}, "Select a valid choice"),
     ],
 )
 def test_what_does_not_fit_is_told_in_the_form(changes: dict[str, str], told: str, here: Home, staff: Staff) -> None:
