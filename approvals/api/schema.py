@@ -28,6 +28,8 @@ ROW: dict[str, Any] = {
     "decided_by": None,
     "decided_at": None,
     "reason": "",
+    "deciders": [],
+    "edited": None,
 }
 DETAIL: dict[str, Any] = {
     **ROW,
@@ -57,6 +59,7 @@ DECIDED = {
     "status": "approved",
     "decision": "approve",
     "decided_by": NOOR,
+    "deciders": [NOOR],
     "decided_at": "2026-01-05T09:02:00Z",
     "valid_until": "2026-01-05T10:02:00Z",
     "decisions": [

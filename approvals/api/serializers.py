@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from approvals.models import Approval, ApprovalStatus, Decision, Risk, Vote
-from approvals.services import rights
+from approvals.services import deciders, rights
 from approvals.services.ballots import LONGEST_REASON, LONGEST_RESPONSE, Remember
 from approvals.services.deciding import MOST_AT_ONCE
 from approvals.services.endings import named
@@ -30,11 +30,20 @@ class PersonOut(serializers.Serializer[User]):
         return named(instance) or {}
 
 
+class EditedOut(serializers.Serializer[deciders.Edited]):
+    """What an approver put in the place of the agent's arguments."""
+
+    by = PersonOut(allow_null=True)
+    arguments = serializers.DictField()
+
+
 class ApprovalOut(serializers.ModelSerializer[Approval]):
     """A request in lists."""
 
     requested_by = PersonOut(allow_null=True)
     decided_by = PersonOut(allow_null=True)
+    deciders = serializers.SerializerMethodField(help_text="All whose votes decided it, in their order.")
+    edited = serializers.SerializerMethodField(help_text="What runs in the place of what the agent asked for.")
     decision = serializers.ChoiceField(choices=Decision.choices, allow_null=True)
     summary = serializers.SerializerMethodField()
 
@@ -42,7 +51,8 @@ class ApprovalOut(serializers.ModelSerializer[Approval]):
         model = Approval
         fields: tuple[str, ...] = (
             "id", "status", "tool", "risk", "agent", "companion", "summary", "requested_by", "session_id", "run_id",
-            "call_id", "created_at", "expires_at", "decision", "decided_by", "decided_at", "reason",
+            "call_id", "created_at", "expires_at", "decision", "decided_by", "decided_at", "reason", "deciders",
+            "edited",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -53,6 +63,17 @@ class ApprovalOut(serializers.ModelSerializer[Approval]):
     def get_summary(self, approval: Approval) -> str:
         """What would be done, in a sentence."""
         return str(approval.preview.get("sentence", ""))
+
+    @extend_schema_field(PersonOut(many=True))
+    def get_deciders(self, approval: Approval) -> list[dict[str, Any]]:
+        """The people."""
+        return [dict(PersonOut(one).data) for one in deciders.deciders(approval)]
+
+    @extend_schema_field(EditedOut(allow_null=True))
+    def get_edited(self, approval: Approval) -> Any:
+        """The edit; None where there is none."""
+        made = deciders.edited(approval)
+        return EditedOut(made).data if made else None
 
 
 class ApprovalPage(serializers.Serializer[Any]):

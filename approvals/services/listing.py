@@ -7,6 +7,7 @@ from uuid import UUID
 from accounts.models import Actor
 from approvals.models import Approval, ApprovalStatus
 from approvals.querysets import ApprovalQuerySet
+from approvals.services import deciders
 
 COUNTED = 1_000
 """How far a list is counted: an exact number of all would cost more the more there are."""
@@ -41,9 +42,12 @@ def page(
     pending = status == ApprovalStatus.PENDING
     shown = [_ordered(part, pending=pending) for part in parts]
     if len(shown) == 1:
-        return Page(list(shown[0][offset : offset + limit]), total)
-    rows = sorted((row for part in shown for row in part[: offset + limit]), key=_urgency if pending else _age)
-    return Page(rows[offset : offset + limit], total)
+        rows = list(shown[0][offset : offset + limit])
+    else:
+        rows = sorted((row for part in shown for row in part[: offset + limit]), key=_urgency if pending else _age)
+        rows = rows[offset : offset + limit]
+    deciders.gather(rows)
+    return Page(rows, total)
 
 
 def _ordered(rows: ApprovalQuerySet, *, pending: bool) -> ApprovalQuerySet:

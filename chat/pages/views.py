@@ -7,12 +7,14 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_safe
 
 from accounts.models import Actor
 from accounts.signedin import signed_in
 from approvals.api.serializers import ApprovalOut
 from approvals.models import Approval
+from approvals.services import deciders
 from chat.dialects.native import sessions
 from chat.dialects.native.serializers import SessionOut
 from chat.models import Conversation, MessageRole
@@ -27,6 +29,13 @@ MOST_COMPANIONS = 100
 MOST_APPROVALS = 100
 
 
+class NoConversation(conversations.UnknownSession):
+    """As people are told it."""
+
+    title = "There is no such conversation"
+    default_detail = "It was deleted, or it is another person's."
+
+
 @require_safe
 @signed_in
 def home(request: HttpRequest, actor: Actor) -> HttpResponse:
@@ -37,14 +46,18 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_safe
 @signed_in
 def conversation(request: HttpRequest, actor: Actor, session_id: UUID) -> HttpResponse:
-    """One of the caller's conversations; raises UnknownSession."""
-    return _page(request, actor, conversations.get(session_id, by=actor))
+    """One of the caller's conversations; raises NoConversation."""
+    try:
+        return _page(request, actor, conversations.get(session_id, by=actor))
+    except conversations.UnknownSession:
+        raise NoConversation from None
 
 
 def _page(request: HttpRequest, actor: Actor, found: Conversation | None) -> HttpResponse:
     rows = Companion.objects.visible_to(actor).select_related("agent").order_by("name", "pk")[:MOST_COMPANIONS]
     companions = list(rows)
     listed = conversations.page(by=actor, limit=LISTED)
+    chosen = _chosen(companions, request.GET.get("companion", ""), listed.rows)
     session = sessions.newest(found, limit=SHOWN) if found else None
     state = {
         "session": _slim(session) if session else None,
@@ -62,9 +75,9 @@ def _page(request: HttpRequest, actor: Actor, found: Conversation | None) -> Htt
         "said": _readable(session) if session else [],
         "listed": listed.rows,
         "companions": companions,
-        "chosen": _chosen(companions, request.GET.get("companion", "")),
+        "chosen": chosen.type if chosen else "",
         "moods": Mood.choices,
-        "tries": [] if found else _tries(companions),
+        "tries": [] if found else _tries(companions, chosen),
         "modules": MODULES,
     }
     return render(request, "chat/page.html", context)
@@ -93,36 +106,44 @@ MODULES = [
 
 TRIES = {
     "service_restart": "Please restart the web service.",
-    "service_status": "How are the services?",
-    "device_list": "Which devices are there at home?",
+    "service_status": "What is the status of the services?",
+    "device_list": "List the devices at home.",
     "web_search": "What happened in the world today?",
 }
-"""What a newcomer may ask who can use a tool; the first shows what it is to wait for a manager."""
+"""What a newcomer may ask who can use a tool; the first shows what it is to wait for a manager.
+
+The words name the tool, so that the rehearsal calls it too, but for the web, where it has nothing to look for.
+"""
 MOST_TRIES = 3
+MEMORY_TRIES = ("Remember that I prefer short answers.", "What do you know about me?")
 
 
-def _chosen(companions: list[Companion], wanted: str) -> str:
-    """The type of the companion that a new conversation is with unless another is chosen."""
-    types = [one.type for one in companions]
-    return wanted if wanted in types else next(iter(types), "")
+def _chosen(companions: list[Companion], wanted: str, listed: list[Conversation]) -> Companion | None:
+    """Whom a new conversation is with unless another is chosen: who is asked for, or was talked with last."""
+    by_type = {one.type: one for one in companions}
+    talked = [one.companion.type for one in listed if one.companion]
+    return next((by_type[one] for one in (wanted, *talked, *by_type) if one in by_type), None)
 
 
-def _tries(companions: list[Companion]) -> list[dict[str, Any]]:
-    """Things to try: with the tools that the companions have, and with their memory."""
-    if not companions:
-        return []
+def _tries(companions: list[Companion], chosen: Companion | None) -> list[dict[str, Any]]:
+    """Things to try, and with whom: with the tools that the companions have, and with the memory of the chosen one."""
     able = [
         (text, next((one for one in companions if tool in one.agent.all_tools), None)) for tool, text in TRIES.items()
     ]
     found = [{"text": text, "companion": one} for text, one in able if one][:MOST_TRIES]
-    return [*found, {"text": "Remember that I prefer short answers."}, {"text": "What do you know about me?"}]
+    return [*found, *({"text": text, "companion": chosen} for text in MEMORY_TRIES if chosen)]
 
 
 def _readable(session: dict[str, Any]) -> list[dict[str, Any]]:
     """The newest messages, for the page as it is first painted."""
     newest = session["messages"][-READABLE:]
     return [
-        {"id": one["id"], "content": _TURNS.sub(_numbered, one["content"]), "mine": one["role"] == MessageRole.USER}
+        {
+            "id": one["id"],
+            "content": _TURNS.sub(_numbered, one["content"]),
+            "mine": one["role"] == MessageRole.USER,
+            "at": parse_datetime(one["created_at"]),
+        }
         for one in newest
     ]
 
@@ -156,4 +177,6 @@ def _approvals(actor: Actor, session: dict[str, Any]) -> list[dict[str, Any]]:
     """What was asked for in the runs that are shown, to stand where it was asked."""
     runs = [turn["run_id"] for turn in session["turns"]]
     rows = Approval.objects.visible_to(actor).filter(run_id__in=runs).select_related("requested_by", "decided_by")
-    return list(ApprovalOut(rows.order_by("-id")[:MOST_APPROVALS], many=True).data)
+    found = list(rows.order_by("-id")[:MOST_APPROVALS])
+    deciders.gather(found)
+    return list(ApprovalOut(found, many=True).data)

@@ -24,8 +24,9 @@ def test_the_list_shows_what_waits_most_urgent_first(desk, member, manage):
     row = told["approvals"][1]
     assert set(row) == {
         "id", "status", "tool", "risk", "agent", "companion", "summary", "requested_by", "session_id", "run_id",
-        "call_id", "created_at", "expires_at", "decision", "decided_by", "decided_at", "reason",
+        "call_id", "created_at", "expires_at", "decision", "decided_by", "decided_at", "reason", "deciders", "edited",
     }  # fmt: skip
+    assert (row["deciders"], row["edited"]) == ([], None)
     assert (row["status"], row["summary"], row["decision"]) == ("pending", "Restart billing.", None)
     assert row["requested_by"] == {"id": str(member.user.pk), "name": "Member"}
     assert row["expires_at"].endswith("Z")

@@ -3,15 +3,17 @@
 import os
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from config.bootstrap import BASE_DIR
 from tests import pictures
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, WIDE
 from tests.browser.talking import LONG, RESTART, Talk, cookies, shown, stored, words
 from tests.browser.talking import live as live
 from tests.browser.talking import member as member
@@ -24,10 +26,23 @@ IMAGES = BASE_DIR / "docs" / "images"
 FILE = pictures.saved(pictures.picture(40, 30))
 
 
-def test_a_newcomer_is_shown_what_to_try_and_has_a_first_chat(talk: Callable[..., Talk], tmp_path: Path) -> None:
+# When it was said, as the page has it: for programs, for its reader, and as the log has it.
+TIMES = """(which) => [...document.querySelectorAll(which)].map((one) =>
+    ({ at: one.dateTime.slice(0, 19), text: one.textContent, title: one.title }))"""
+
+
+def test_a_newcomer_is_shown_what_to_try_and_has_a_first_chat(talk: Callable[..., Talk], member: Person) -> None:
     mine = talk()
     page = mine.page
     expect(page.get_by_role("heading", name="Things to try")).to_be_visible()
+    for text, name, companion in (
+        ("List the devices at home.", "Hestia", "smart-home"),
+        ("Please restart the web service.", "Argus", "devops"),
+    ):
+        page.get_by_role("button", name=f"{text} with {name}").click()
+        expect(page.get_by_label("Your message")).to_have_value(text)
+        expect(page.locator("[data-companion]")).to_have_value(companion)
+        expect(page.locator(".person[aria-pressed=true] b")).to_have_text(name)
     page.get_by_role("button", name="Argus Helps to run services").click()
     mine.say("Who are you? [[rehearse: reason]]")
     mine.idle()
@@ -44,9 +59,18 @@ def test_a_newcomer_is_shown_what_to_try_and_has_a_first_chat(talk: Callable[...
     expect(page.locator("[data-announce]")).to_have_text("The answer is complete.")
     expect(page.locator(".turn .foot").last.get_by_role("button", name="Copy")).to_be_visible()  # all of it is drawn
     first = shown(page)
+    expect(page.locator(".turn time")).to_have_count(2)
+    page.context.new_cdp_session(page).send("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kathmandu"})
     page.reload()
     expect(page.locator(".turn")).to_have_count(2)
     assert shown(page) == first
+    said = page.evaluate(TIMES, ".turn time")
+    assert [one["at"] for one in said] == [one["created_at"][:19] for one in stored(member, mine.session_id)]
+    [listed] = page.evaluate(TIMES, ".sessions [aria-current=page] time")
+    for one in (*said, listed):
+        there = datetime.fromisoformat(f"{one['at']}+00:00").astimezone(ZoneInfo("Asia/Kathmandu"))
+        assert words(one["text"]) == f"{there:%b} {there.day}, {there:%Y}, {there.hour % 12 or 12}:{there:%M %p}"
+        assert one["title"] == f"{datetime.fromisoformat(one['at']):%-d %b %Y, %H:%M} UTC"
 
 
 def test_the_page_can_be_read_before_any_script_has_run(talk: Callable[..., Talk], live: Stack, chromium: Any) -> None:
@@ -68,6 +92,7 @@ def test_an_answer_is_stopped_and_what_was_said_is_kept(talk: Callable[..., Talk
     expect(mine.page.locator(".turn").last).to_contain_text("word5")
     mine.page.keyboard.press("Escape")
     expect(mine.page.get_by_text("Stopped; what was said is kept.")).to_be_visible()
+    expect(mine.page.locator("[data-announce]")).to_have_text("The answer was stopped.")
     mine.idle()
     answer = stored(member, mine.session_id)[-1]
     assert answer["metadata"]["incomplete"] == "cancelled"
@@ -88,7 +113,7 @@ def test_what_was_said_last_is_edited_and_answered_anew(talk: Callable[..., Talk
     mine.page.get_by_role("button", name="Edit", exact=True).click()
     box.fill("Three")
     mine.page.get_by_role("button", name="Send instead").click()
-    expect(mine.page.locator(".turn.mine")).to_have_text(["YouOne", re.compile("YouThree")])
+    expect(mine.page.locator(".turn.mine")).to_have_text([re.compile("YouOne"), re.compile("YouThree")])
     mine.idle()
     assert [one["content"] for one in stored(member, mine.session_id) if one["role"] == "user"] == ["One", "Three"]
     before = stored(member, mine.session_id)[-1]["id"]
@@ -133,7 +158,7 @@ def test_conversations_are_searched_and_archived(talk: Callable[..., Talk]) -> N
     expect(found).to_contain_text("archived")
     page.get_by_label("Search conversations by title").fill("")
     expect(found).to_have_count(0)
-    side.get_by_label("Archived ones").check()
+    side.get_by_label("Only archived").check()
     expect(found).to_be_visible()
     page.get_by_label("More for Marmalade for breakfast").click()
     page.get_by_role("button", name="Bring back").click()
@@ -190,12 +215,21 @@ def test_a_memory_that_was_used_is_shown_in_the_drawer(talk: Callable[..., Talk]
 def test_axe_finds_nothing_serious(dark: bool, talk: Callable[..., Talk], axe: Callable[[Page], list[str]]) -> None:
     mine = talk(dark=dark)
     assert axe(mine.page) == []
+    mine.page.set_viewport_size(PHONE)
+    mine.page.locator("[data-wishes] summary").click()
+    assert mine.page.evaluate("document.querySelector('.talk').scrollWidth") <= PHONE["width"]
+    box = mine.page.locator("[data-wishes] .card").bounding_box()
+    assert box
+    assert 0 <= box["x"] <= PHONE["width"] - box["width"]
+    mine.page.keyboard.press("Escape")
+    mine.page.set_viewport_size(WIDE)
     mine.page.locator("[data-companion]").select_option("devops")
     mine.say(RESTART.replace("]]", " reason]]"))
     expect(mine.page.locator(".call-card .left")).to_contain_text("left")
     mine.page.locator(".thought summary").first.click()
     mine.page.get_by_role("button", name="Memory").click()
     expect(mine.page.locator("[data-memory-list] h3").first).to_be_visible()
+    expect(mine.page.locator(".memory [aria-busy=true]")).to_have_count(0)
     assert axe(mine.page) == []
     mine.page.locator("[data-stop]").click()
     mine.idle()

@@ -45,6 +45,42 @@ def test_an_approval_is_shown_where_it_happened_and_decided_live(
     expect(card).to_have_attribute("data-state", "done")
 
 
+def test_what_a_manager_changed_stands_beside_what_was_asked_for(
+    talk: Callable[..., Talk], manager: Person, member: Person
+) -> None:
+    mine = talk()
+    mine.page.locator("[data-companion]").select_option("devops")
+    mine.say(RESTART)
+    card = mine.page.locator(".call-card")
+    expect(card).to_contain_text("You asked for it")
+    found = member.http.get("/v1/ai/approvals", params={"session_id": mine.session_id}).json()["approvals"]
+    assert manager.decide(found[0]["id"], decision="approve", arguments={"service": "api"}).status_code == 200
+    for _ in range(2):
+        expect(card).to_contain_text(re.compile("Changed and approved by Manager.*api: restarted", re.DOTALL))
+        expect(card.locator("summary")).to_have_text("service_restart done")
+        expect(card).to_contain_text(
+            re.compile("What ran, changed by Manager:.*api.*What the agent asked for:.*web", re.DOTALL)
+        )
+        expect(card.locator("pre")).to_have_text([re.compile('"service": "api"'), re.compile('"service": "web"')])
+        expect(card.locator("pre").last).to_be_visible()
+        mine.idle()
+        mine.page.reload()
+    assert (
+        mine.page.evaluate(DRAWN, {"status": "approve", "by": ["Ada", "Bo"], "reason": ""}) == "Approved by Ada and Bo"
+    )
+    changed = {"status": "approve", "by": ["Ada", "Bo"], "reason": "", "edited": {"by": "Ada", "arguments": {}}}
+    assert mine.page.evaluate(DRAWN, changed) == "Changed by Ada and approved by Ada and Bo"
+
+
+# What a card says of a decision.
+DRAWN = """async (approval) => {
+    const { callCard } = await import(document.querySelector("link[href*='chat/cards']").href);
+    const card = callCard({ name: "x" });
+    card.update({ name: "x", state: "done", summary: "", arguments: {}, approval }, true);
+    return card.node.querySelector(".asked").textContent;
+}"""
+
+
 def test_a_manager_is_led_to_what_they_may_decide(talk: Callable[..., Talk], live: Stack, manager: Person) -> None:
     """A manager who asks for it themselves is led nowhere, and told of a rejection with its reason."""
     asked = talk("manager")
@@ -60,4 +96,8 @@ def test_a_manager_is_led_to_what_they_may_decide(talk: Callable[..., Talk], liv
     expect(card).to_contain_text("Rejected by")
     expect(card).to_contain_text("⟨U+202E⟩")
     asked.idle()
+    for _ in range(2):
+        expect(card.locator("summary")).to_have_text("service_restart was rejected, did not run")
+        assert card.inner_text().count("⟨U+202E⟩") == 1, "the reason is told once"
+        asked.page.reload()
     assert asked.page.title() != "owned"

@@ -267,6 +267,23 @@ def test_a_policy_that_changes_judges_anew_what_waits(step, owner, workspace, dj
     assert (run.state, run.resumed) == (RunState.QUEUED, True)
 
 
+def test_what_was_edited_before_the_rules_changed_is_told_to_the_model(
+    step, owner, manager, workspace, django_capture_on_commit_callbacks
+):
+    two = Policy(workspace=workspace, name="Two", tool="service_restart", quorum_approve=2)
+    policies.save(two, by=owner)
+    run = step(RESTART)
+    assert approve(of(run)[0], manager, arguments={"service": "api"}).status == "pending"
+    two.quorum_approve = 1
+    with django_capture_on_commit_callbacks(execute=True):
+        policies.save(two, by=owner)
+    assert approve(of(run)[0], manager).proposed_arguments is None, "it is another request"
+    [taken] = take()
+    execution.settle(taken, DONE)
+    told = actions.as_part(of(run)[0])["content"]
+    assert told == 'An approver edited the arguments. What ran: {"service": "api"}\nrestarted'
+
+
 def test_cancelling_a_run_that_waits_takes_everything_back(step, member, manager):
     run = step(STATUS, RESTART)
     runs.cancel(run, by=member)
@@ -312,3 +329,4 @@ def test_a_preview_says_what_would_change(step):
 def test_whose_call_it_was_and_the_channels_are_told_that_nobody_knows(unkeyed, member, workspace):
     told = OutboxItem.objects.get(type="action.unknown")
     assert (told.topic, told.target, told.payload["action_id"]) == ("email", member.user.email, str(unkeyed.pk))
+    assert told.payload["workspace"] == workspace.name

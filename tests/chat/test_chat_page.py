@@ -10,7 +10,7 @@ from django.test import Client
 from accounts.models import Actor
 from approvals.models import Approval, ApprovalStatus
 from chat.models import ActionState, Conversation, Message, MessageRole, Run, RunState
-from chat.services import leases, recent, replacing, saying
+from chat.services import conversations, leases, recent, replacing, saying
 from chat.services.runs import OnConflict
 from chat.services.saying import Said
 from core import ids
@@ -52,6 +52,8 @@ def test_a_conversation_is_read_by_its_person_alone(say, member, manager, strang
         refused = browser(other).get(path, headers={"Accept": "text/html"})
         assert refused.status_code == 404
         assert refused["Content-Type"].startswith("text/html")
+        assert "There is no such conversation" in refused.content.decode()
+        assert "/v1/" not in refused.content.decode()
     sent_away = Client().get(path)
     assert (sent_away.status_code, sent_away["Location"]) == (302, f"/account/login/?next={path}")
 
@@ -60,6 +62,24 @@ def test_the_page_of_a_new_conversation_says_what_to_try(member, devops):
     page = browser(member).get("/").content.decode()
     assert devops.name in page
     assert "Please restart the web service." in page
+
+
+def test_a_new_conversation_is_with_who_was_talked_with_last_and_each_try_says_with_whom(
+    say, member, smart_home, devops
+):
+    page = browser(member).get("/")
+    assert page.context["chosen"] == min(smart_home, devops, key=lambda one: one.name).type
+    for companion in (smart_home, devops, smart_home):
+        say("Good morning", into=conversations.new(companion, by=member))
+        page = browser(member).get("/")
+        assert page.context["chosen"] == companion.type
+        assert [one["companion"] for one in page.context["tries"][-2:]] == [companion, companion]
+    for one in page.context["tries"]:
+        text, companion = one["text"], one["companion"]
+        assert f'data-try="{text}" data-choose="{companion.type}">{text} <' in page.text
+        assert f">with {companion.name}</span></button>" in page.text
+    assert browser(member).get("/?companion=devops").context["chosen"] == "devops"
+    assert browser(member).get("/?companion=nobody").context["chosen"] == smart_home.type
 
 
 def test_the_newest_messages_come_with_their_runs_and_lead_to_older_ones(say, api):
@@ -90,6 +110,26 @@ def test_what_was_said_last_is_replaced_with_its_answer(say, member):
     saying.begin(member, Said(text="Three"), mine, also=also)
     said = mine.messages.order_by("turn_at", "created_at").values_list("content", flat=True)
     assert list(said) == ["One", "Well.", "Three"]
+
+
+def test_a_title_made_of_the_first_message_follows_it_unless_a_person_gave_another(say, member):
+    run = say("One")
+    mine = Conversation.objects.get(pk=run.conversation_id)
+
+    def instead(text: str) -> str:
+        nonlocal run
+        answered(run)
+        also = partial(replacing.replace_last, message_id=run.message_id, by=member)
+        run, _ = saying.begin(member, Said(text=text), Conversation.objects.get(pk=mine.pk), also=also)
+        return Conversation.objects.get(pk=mine.pk).title
+
+    assert instead("Two\nlines") == "Two"
+    conversations.change(mine, title="Mine")
+    assert instead("Three") == "Mine"
+    conversations.change(mine, title="Four")
+    answered(run)
+    run = say("Four", into=mine)
+    assert instead("Five") == "Four", "it was not made of this one"
 
 
 def test_what_was_not_said_last_is_not_replaced_and_nothing_is_stored(say, member):

@@ -81,6 +81,9 @@ def test_what_was_edited_is_what_runs_and_the_model_is_told(live, people):
     answer = manager.decide(asked["approval_id"], decision="approve", arguments={"service": "api"}, digest=digest)
     assert answer.status_code == 200, answer.text
     assert asking.end().end.data["status"] == "completed"
+    decided = asking.named("approval_decided")[0]
+    assert (decided["by"], decided["deciders"]) == ("Manager", ["Manager"])
+    assert decided["edited"] == {"by": "Manager", "arguments": {"service": "api"}}
     assert [arguments for _, arguments, _ in effects(live)] == [{"service": "api"}]
     assert "api" in asking.reader.text
 

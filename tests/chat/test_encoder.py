@@ -76,6 +76,16 @@ def test_every_event_has_its_frames(kind):
     assert [name for _, name, _ in parse(encoder().sse(7, kind(*SAMPLES[kind])))] == NAMES[kind]
 
 
+def test_a_decision_names_all_who_made_it_and_what_they_changed():
+    by = {"approval_id": "a1", "decision": "approve", "by": "Bo", "reason": ""}
+    told = encoder().frames(events.ApprovalDecided("a1", "approve", "Bo", "", ["Ada", "Bo"]))
+    assert told == [("approval_decided", {**by, "deciders": ["Ada", "Bo"]})]
+    changed = events.Edited("Ada", {"service": "api"})
+    told = encoder().frames(events.ApprovalDecided("a1", "approve", "Bo", "", ["Ada", "Bo"], changed))
+    edited = {"by": "Ada", "arguments": {"service": "api"}}
+    assert told == [("approval_decided", {**by, "deciders": ["Ada", "Bo"], "edited": edited})]
+
+
 def test_a_delta_has_its_number_and_its_text():
     assert parse(encoder().sse(7, events.TextDelta("hello"))) == [("7", "delta", {"text": "hello"})]
 

@@ -126,7 +126,7 @@ class Encoder:
                 return [_custom("approval_required", **about, risk=event.risk, expiresAt=event.expires_at)]
             case ApprovalDecided():
                 about = {"approvalId": event.approval_id, "decision": event.decision}
-                return [_custom("approval_decided", **about, by=event.by, reason=event.reason)]
+                return [_custom("approval_decided", **about, by=event.by, reason=event.reason, **event.beside)]
             case Usage():
                 self._usage = event
                 return []

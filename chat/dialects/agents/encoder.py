@@ -166,7 +166,7 @@ def _aside(event: Aside) -> bytes:
             return line("approval", f"{event.name} waits for approval", status="pending", **about)
         case ApprovalDecided():
             about = {name: getattr(event, name) for name in ("approval_id", "by", "reason")}
-            return line("approval", f"{event.by}: {event.decision}", status=event.decision, **about)
+            return line("approval", f"{event.who}: {event.what}", status=event.decision, **about, **event.beside)
         case ToolStarted():
             return line("status", f"{event.name} is running")
         case TeamBegan():

@@ -250,7 +250,8 @@ class Encoder:
         about = self._approvals.get(event.approval_id, {"approvalId": event.approval_id})
         if event.decision in REFUSED and "toolCallId" in about:
             self._denied.add(about["toolCallId"])
-        return [_approval({**about, "status": event.decision, "by": event.by, "reason": event.reason})]
+        decided = {"status": event.decision, "by": event.by, "reason": event.reason, **event.beside}
+        return [_approval({**about, **decided})]
 
     def _finished(self, event: ToolFinished) -> list[Chunk]:
         """A result, of a call that the reader has; of one that a person refused clients since 6 have a chunk."""

@@ -8,14 +8,14 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
+from msgspec import structs
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.authentication import actor_of
 from accounts.models import Actor
-from agents.events import ApprovalDecided
 from approvals.models import ApprovalStatus
-from approvals.services import approvals, endings
+from approvals.services import approvals
 from chat import stream
 from chat.dialects import responding, waiting, wishes
 from chat.dialects.ai_sdk import inbound, schema
@@ -24,7 +24,7 @@ from chat.dialects.ai_sdk.inbound import Brought
 from chat.dialects.ai_sdk.serializers import REGENERATE, AiSdkChat, SdkQuery
 from chat.following import Numbered, follow
 from chat.models import Conversation, Run
-from chat.services import actions, addressing, continuing, conversations, replacing
+from chat.services import actions, addressing, continuing, conversations, replacing, verdicts
 from chat.services.saying import Said
 from core.errors import Conflict
 from core.negotiation import AnyAccept
@@ -166,8 +166,7 @@ def of_another(brought: Brought, *, sdk: int, by: Actor) -> HttpResponseBase:
             asks = actions.Asked(one.pk, brought.asked[one.pk], one.tool, one.risk, one.expires_at)
             frames += encode.pending(asks.event, approvals.may_decide(one, by) or STILL_PENDING)
         else:
-            decided = ApprovalDecided(str(one.pk), one.status, endings.called(one.decided_by), one.reason)
-            frames += encode.past([decided])
+            frames += encode.past([structs.replace(verdicts.told(one), decision=one.status)])
     response = HttpResponse(frames + encode.finish(), content_type=EVENT_STREAM)
     response[HEADER] = "v1"
     return response

@@ -91,7 +91,7 @@ class Encoder:
                 return [_status(f"{called(event.name)} waits for a manager's approval")]
             case ApprovalDecided():
                 why = f": {event.reason}" if event.reason else ""
-                return [_status(f"{event.by} decided: {event.decision}{why}")]
+                return [_status(f"{event.who} decided: {event.what}{why}")]
             case Status():
                 return [_status(event.label)]
             case ProviderChanged():

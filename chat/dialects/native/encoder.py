@@ -80,7 +80,7 @@ class Encoder:
             case ApprovalRequested():
                 return [("approval_required", _fields(event))]
             case ApprovalDecided():
-                return [("approval_decided", _fields(event))]
+                return [("approval_decided", _decided(event))]
             case ToolStarted():
                 return [("status", {"label": f"{event.name} is running"})]
             case ToolFinished():
@@ -113,7 +113,8 @@ class Encoder:
             case RunCancelled():
                 return [self._done(event, event.message_id, "cancelled")]
             case RunFailed():
-                return [("error", {**_fields(event), **self._run})]
+                told = {name: value for name, value in _fields(event).items() if name != "budget" or value}
+                return [("error", {**told, **self._run})]
             case _:
                 assert_never(event)
 
@@ -151,6 +152,11 @@ def error_frame(code: str, message: str, *, retryable: bool) -> bytes:
 def _said(event: TextDelta | ReasoningDelta) -> dict[str, Any]:
     """A piece of text, and who speaks where several do."""
     return {"text": event.text, **(_fields(event.speaker) if event.speaker else {})}
+
+
+def _decided(event: ApprovalDecided) -> dict[str, Any]:
+    named = ("approval_id", "decision", "by", "reason")
+    return {**{name: getattr(event, name) for name in named}, **event.beside}
 
 
 def _fields(event: msgspec.Struct) -> dict[str, Any]:

@@ -104,8 +104,11 @@
         status.textContent = "Waits for approval";
       },
       approval_decided: (data) => {
-        const one = asked.get(data.approval_id);
-        if (one) stands(one, "", data.by ? `${data.decision} by ${visible(data.by)}` : data.decision, data.reason);
+        const one = asked.get(data.approval_id), who = data.deciders?.join(" and ") || data.by;
+        if (one) stands(one, "", who ? `${data.decision} by ${visible(who)}` : data.decision, data.reason);
+        if (!one || !data.edited) return;
+        const exact = one.querySelector("pre"), runs = visible(JSON.stringify(data.edited.arguments, null, 2));
+        exact.textContent = `Changed by ${visible(data.edited.by || "an approver")}:\n${runs}\n\nWhat the agent asked for:\n${exact.textContent}`;
       },
       tool_result: (data) => {
         stands(call(data.call_id, data.name), data.ok ? "good" : "bad", data.ok ? "done" : "failed", data.summary);

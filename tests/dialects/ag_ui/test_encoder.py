@@ -9,6 +9,7 @@ from agents.events import (
     ApprovalDecided,
     ApprovalRequested,
     Compacted,
+    Edited,
     Event,
     MemberEnded,
     MemoriesRecalled,
@@ -254,8 +255,10 @@ def test_a_word_for_people_is_an_event_of_ours(event, value):
 
 
 def test_a_decision_is_an_event_of_ours():
-    [frame] = told([ApprovalDecided("ap-1", "approve", "Maya")])
-    decided = {"approvalId": "ap-1", "decision": "approve", "by": "Maya", "reason": ""}
+    changed = Edited("Bo", {"service": "api"})
+    [frame] = told([ApprovalDecided("ap-1", "approve", "Maya", "", ["Bo", "Maya"], changed)])
+    decided = {"approvalId": "ap-1", "decision": "approve", "by": "Maya", "reason": "", "deciders": ["Bo", "Maya"]}
+    decided["edited"] = {"by": "Bo", "arguments": {"service": "api"}}
     assert frame == {"type": "CUSTOM", "name": "countersign.approval_decided", "value": decided}
 
 

@@ -7,6 +7,7 @@ import pytest
 from agents.events import (
     ApprovalDecided,
     ApprovalRequested,
+    Edited,
     MemberEnded,
     ReasoningDelta,
     RunCancelled,
@@ -91,7 +92,7 @@ def test_what_is_beside_the_text_has_types_that_clients_pass_over():
             ReasoningDelta("Hm.", ADA),
             ToolProposed("c", "service_restart", {}),
             ApprovalRequested("a", "c", "service_restart", "destructive", "2026-01-01T00:00:00Z"),
-            ApprovalDecided("a", "approve", "Mia", "Go."),
+            ApprovalDecided("a", "approve", "Mia", "Go.", ["Bo", "Mia"], Edited("Bo", {"service": "api"})),
             ToolStarted("c", "service_restart"),
             ToolFinished("c", "service_restart", True, "ok"),
             MemberEnded(**{name: getattr(BOB, name) for name in BOB.__struct_fields__}, run_id=None, error="stalled"),
@@ -102,6 +103,8 @@ def test_what_is_beside_the_text_has_types_that_clients_pass_over():
     ]
     assert [one["type"] for one in told] == ["status", "reasoning", "approval", "approval", "status", "error"]
     assert all(isinstance(one["content"], str) for one in told)
+    assert told[3]["content"] == "Bo and Mia: approve, with arguments changed by Bo"
+    assert (told[3]["by"], told[3]["edited"]) == ("Mia", {"by": "Bo", "arguments": {"service": "api"}})
     assert (told[0]["mode"], told[1]["agent_name"], told[5]["agent_id"]) == ("debate", "Ada", "id-2")
     assert (told[2]["status"], told[2]["approval_id"], told[3]["status"]) == ("pending", "a", "approve")
 

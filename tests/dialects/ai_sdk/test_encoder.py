@@ -9,6 +9,7 @@ from agents.events import (
     ApprovalDecided,
     ApprovalRequested,
     Compacted,
+    Edited,
     Event,
     MemberEnded,
     MemoriesRecalled,
@@ -223,6 +224,13 @@ def test_a_rejected_call_is_denied_where_clients_know_of_that(sdk, kind):
     told_of = [chunk["data"]["status"] for chunk in chunks if chunk["type"] == "data-approval"]
     assert told_of == ["pending", "reject"]
     assert {chunk["id"] for chunk in chunks if chunk["type"] == "data-approval"} == {"a1"}
+
+
+def test_a_decision_says_who_changed_what():
+    changed = ApprovalDecided("a1", "approve", "Ann", "", ["Bo", "Ann"], Edited("Bo", {"service": "api"}))
+    last = [chunk for chunk in told(PROPOSED, ASKED, changed) if chunk["type"] == "data-approval"][-1]["data"]
+    assert (last["by"], last["deciders"]) == ("Ann", ["Bo", "Ann"])
+    assert last["edited"] == {"by": "Bo", "arguments": {"service": "api"}}
 
 
 def test_what_policy_refused_is_an_error_and_not_a_persons_denial():

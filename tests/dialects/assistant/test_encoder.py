@@ -8,6 +8,7 @@ from agents.events import (
     ApprovalDecided,
     ApprovalRequested,
     Compacted,
+    Edited,
     MemberEnded,
     MemoriesRecalled,
     MessageCompleted,
@@ -80,6 +81,10 @@ def test_what_a_model_says_stays_one_line_of_json(encoder):
         (ApprovalRequested("a", "c1", "tool", "write", "2026"), ["Tool waits for a manager's approval"]),
         (ApprovalDecided("a", "rejected", "Mia", "not now"), ["Mia decided: rejected: not now"]),
         (ApprovalDecided("a", "approved", "Mia"), ["Mia decided: approved"]),
+        (
+            ApprovalDecided("a", "approve", "Mia", "", ["Bo", "Mia"], Edited("Bo", {"service": "api"})),
+            ["Bo and Mia decided: approve, with arguments changed by Bo"],
+        ),
         (ProviderChanged("groq", "llama", "anthropic is away"), ["anthropic is away"]),
         (TeamBegan("auto", [{"agent_name": "Ada"}, {"agent_name": "Bo"}]), ["Ada, Bo answer"]),
         (MemberEnded("1", "Ada", "member", "1", None, "agent_disabled"), ["Ada did not answer: agent_disabled"]),

@@ -2,7 +2,7 @@
 // that typing stays smooth however fast answers come.
 
 import { callCard } from "./cards.js";
-import { copyButton, make, visible } from "./dom.js";
+import { copyButton, make, moment, visible } from "./dom.js";
 import { Growing } from "./markdown.js";
 import { said, step, stored } from "./transcript.js";
 
@@ -143,7 +143,14 @@ export class Answer {
       const cost = usage.cost_usd ? `, $${usage.cost_usd.toFixed(4)}` : "";
       parts.push(make("span", {}, `${usage.input_tokens + usage.output_tokens} tokens${cost}`));
     }
+    if (this.state.at) parts.push(moment(this.state.at));
     this.foot.replaceChildren(...parts);
+  }
+
+  // When it was stored, which no event tells.
+  stamp(at) {
+    this.state.at = at;
+    if (this.drawn) this.foot.append(moment(at));
   }
 
   // Only what was said last is answered again.

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { make, span, visible } from "./dom.js";
+import { settled } from "./transcript.js";
 
 const STATES = {
   asked: "is asked for", waits: "waits for approval", decided: "is about to run", done: "done", failed: "ended without success",
@@ -9,13 +10,19 @@ const STATES = {
 };
 const DECIDED = {
   approve: "Approved", approved: "Approved", reject: "Rejected", rejected: "Rejected", respond: "Answered", expired: "Expired",
-  cancelled: "Withdrawn", responded: "Answered",
+  cancelled: "Cancelled", responded: "Answered", superseded: "Superseded",
+};
+// How a call stands that a decision keeps from running.
+const KEPT = {
+  reject: "was rejected, did not run", rejected: "was rejected, did not run", expired: "expired, did not run",
+  cancelled: "was cancelled, did not run", respond: "was answered by a person, did not run",
 };
 const LOOK_AGAIN_MS = 10_000; // votes of a quorum are no events of the run
 
 // What its summary begins with where it is not plain failure: a call that may have had its effect is not called failed.
 const honest = (summary = "") =>
-  summary.startsWith("unknown") ? "nobody knows whether it was done" : summary.startsWith("not sent") ? "was not done" : "";
+  summary.startsWith("unknown") ? "nobody knows whether it was done" : summary.startsWith("not sent") ? "was not done"
+    : summary.startsWith("refused") ? "was refused, did not run" : "";
 
 // Open requests count down together, once a second, as long as they stand on the page.
 const open = new Set();
@@ -33,30 +40,60 @@ export function callCard(item) {
   const head = make("summary", {}, make("code", {}, visible(item.name)), " ", state);
   const node = make("details", { class: "call" }, head, exact);
   const card = make("div", { class: "call-card" }, node, asked, summary);
-  let request = null;
+  const ran = make("p", { class: "soft" }), proposed = make("pre", { tabindex: "0", role: "region", "aria-label": "What the agent asked for" });
+  let request = null, edited = null, standing = "";
+  const show = (now) => {
+    fill(exact, edited?.arguments ?? now.arguments);
+    if (!edited) return;
+    fill(proposed, now.arguments);
+    const done = standing === "done" && !KEPT[now.approval?.status];
+    ran.textContent = `${done ? "What ran, changed" : "Changed"} by ${editor(edited)}:`;
+    if (ran.parentNode) return;
+    exact.before(ran);
+    node.append(make("p", { class: "soft" }, "What the agent asked for:"), proposed);
+    node.open = true; // what is not as it was asked for is seen whole
+  };
   return {
     node: card,
     update(now, over) {
       const unsettled = over && (now.state === "asked" || now.state === "decided");
-      const standing = unsettled ? "not run" : now.state;
-      state.textContent = (standing === "failed" && honest(now.summary)) || (STATES[standing] ?? standing);
+      const kept = KEPT[now.approval?.status] ?? "";
+      standing = unsettled ? "not run" : now.state;
+      state.textContent = kept || (standing === "failed" && honest(now.summary)) || (STATES[standing] ?? standing);
       card.dataset.state = standing;
-      const text = visible(JSON.stringify(now.arguments ?? {}, null, 2));
-      if (exact.textContent !== text) exact.textContent = text;
-      summary.hidden = !now.summary;
+      edited = now.approval?.edited ?? edited;
+      show(now);
+      summary.hidden = !now.summary || (Boolean(kept) && standing !== "done"); // then the decision says it already
       if (now.summary) summary.textContent = visible(now.summary);
       if (!now.approval) return;
-      request ??= new Request(asked, node);
+      request ??= new Request(asked, node, (changes) => { edited = changes; show(now); });
       request.update(now.approval);
     },
   };
 }
 
+const editor = ({ by }) => visible(by || "an approver");
+
+function fill(pre, value) {
+  const text = visible(JSON.stringify(value ?? {}, null, 2));
+  if (pre.textContent !== text) pre.textContent = text;
+}
+
+// A decision in words: what was done, and by whom.
+function verdict({ status, by, edited }) {
+  const done = DECIDED[status] ?? visible(status), who = by.length ? ` by ${AND.format(by.map(visible))}` : "";
+  if (!edited || done !== "Approved") return [done, who];
+  return [by.length === 1 && by[0] === edited.by ? "Changed and approved" : `Changed by ${editor(edited)} and approved`, who];
+}
+const AND = new Intl.ListFormat("en", { type: "conjunction" });
+
 // What is asked of others: the risk, who may decide, what is left of the time, and how it was decided.
 class Request {
-  constructor(root, call) {
+  // `onEdited` is told {by, arguments} where somebody has changed what others are yet to decide on.
+  constructor(root, call, onEdited) {
     this.root = root;
     this.call = call;
+    this.onEdited = onEdited;
     this.detail = null;
     this.left = make("span", { class: "left" });
     this.key = "";
@@ -75,9 +112,9 @@ class Request {
       this.look();
     } else {
       open.delete(this);
-      const by = approval.by ? ` by ${visible(approval.by)}` : "";
-      const reason = approval.reason ? `: ${visible(approval.reason)}` : "";
-      this.root.replaceChildren(make("p", {}, make("b", {}, DECIDED[approval.status] ?? visible(approval.status)), by, reason));
+      const why = approval.reason || (approval.status === "expired" ? "nobody decided in time" : "");
+      const [done, who] = verdict(approval);
+      this.root.replaceChildren(make("p", {}, make("b", {}, done), who, why ? `: ${visible(why)}` : ""));
     }
   }
 
@@ -90,10 +127,10 @@ class Request {
     }
     if (this.approval.status !== "pending" || !this.root.isConnected) return;
     if (this.detail && this.detail.status !== "pending") { // before its event came, or in the place of one that was lost
-      const { status, decision, decided_by: by, reason } = this.detail;
-      this.update({ ...this.approval, status: decision || status, by: by?.name ?? "", reason });
+      this.update({ ...this.approval, ...settled(this.detail) });
       return;
     }
+    if (this.detail?.edited) this.onEdited(settled(this.detail).edited);
     this.draw();
     this.timer = setTimeout(() => this.look(), LOOK_AGAIN_MS);
   }

@@ -173,7 +173,8 @@ async function read(runId, abort, events) {
     return;
   }
   if (turn !== mine) return;
-  announce.textContent = answer.state.error ? "There is no answer: an error ended it." : "The answer is complete.";
+  const { error, status } = answer.state, complete = status === "cancelled" ? "The answer was stopped." : "The answer is complete.";
+  announce.textContent = error ? "There is no answer: an error ended it." : complete;
   become(null);
   refresh();
   sidebar.refresh();

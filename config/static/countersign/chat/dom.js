@@ -50,6 +50,11 @@ const MINUTE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeSty
 export const day = (when) => DAY.format(new Date(when));
 export const minute = (when) => MINUTE.format(new Date(when));
 
+// A time as page.js shows it: in the reader's own zone, and on asking in UTC, as the log has it.
+const LOGGED = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
+export const moment = (when) =>
+  make("time", { datetime: new Date(when).toISOString(), title: `${LOGGED.format(new Date(when))} UTC` }, minute(when));
+
 // "4 min 10 s", "3 h 5 min", "2 days": what is left, in the two largest units.
 export function span(seconds) {
   const left = Math.max(0, Math.round(seconds));

@@ -2,7 +2,7 @@
 // that was said or followed here has no id until the server has told it; its run says which one it is.
 
 import { Answer } from "./answer.js";
-import { make, place, readable, visible } from "./dom.js";
+import { make, moment, place, readable, visible } from "./dom.js";
 import { begun, differs, stored } from "./transcript.js";
 
 const imagesOf = (parts) => make("div", { class: "images" }, ...parts.map((part) =>
@@ -103,8 +103,12 @@ export class Messages {
       if (!message) continue;
       one.id = message.id;
       one.node.id = `m-${message.id}`;
-      if (one.answer) continue;
+      if (one.answer) {
+        one.answer.stamp(message.created_at);
+        continue;
+      }
       one.message = message;
+      one.node.querySelector("time").replaceWith(moment(message.created_at));
       if (one.urls.length) one.node.querySelector(".images").replaceWith(imagesOf(message.parts.filter((part) => part.type === "image")));
       this.#release(one);
     }
@@ -133,7 +137,8 @@ export class Messages {
     const images = (message.parts ?? []).filter((part) => part.type === "image");
     return make("article", { class: "turn mine", id: message.id ? `m-${message.id}` : null },
       make("h2", { class: "unseen" }, "You"), images.length ? imagesOf(images) : null,
-      make("div", { class: "body plain" }, readable(message.content)), make("footer", { class: "foot soft" }));
+      make("div", { class: "body plain" }, readable(message.content)),
+      make("footer", { class: "foot soft" }, moment(message.created_at ?? Date.now())));
   }
 
   #draw() {

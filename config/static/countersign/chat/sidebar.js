@@ -2,7 +2,7 @@
 
 import { call, get } from "./api.js";
 import { ask, field } from "./dialogs.js";
-import { find, make, place, readable } from "./dom.js";
+import { find, make, moment, place, readable } from "./dom.js";
 import { tellTabs } from "./live.js";
 
 const PAGE = 40, MOST_AT_ONCE = 100, PATIENCE_MS = 200;
@@ -77,14 +77,15 @@ export class Sidebar {
 
   // A row is drawn anew only where it tells something else.
   #known(session) {
-    const as = JSON.stringify([session.title, session.archived, this.archived.checked, session.id === this.openId]);
+    const as = JSON.stringify([session.title, session.updated_at, session.archived, this.archived.checked, session.id === this.openId]);
     if (this.#rows.get(session.id)?.as !== as) this.#rows.set(session.id, { as, row: this.#row(session) });
     return this.#rows.get(session.id).row;
   }
 
   #row(session) {
     const title = readable(session.title || "Untitled");
-    const link = make("a", { href: `/c/${session.id}`, "aria-current": session.id === this.openId ? "page" : null }, title);
+    const link = make("a", { href: `/c/${session.id}`, "aria-current": session.id === this.openId ? "page" : null },
+      make("span", {}, title), " ", moment(session.updated_at));
     const choice = (label, run, kind = "plain") => make("button", { type: "button", class: kind, on: { click: () => {
       menu.open = false;
       find("summary", menu).focus(); // what has the focus is hidden now

@@ -5,7 +5,7 @@
 
 export const begun = () => ({
   items: [], calls: new Map(), approvals: new Map(),
-  label: "", memories: [], usage: null, error: null, status: "", messageId: null, response: null, restarted: false,
+  label: "", memories: [], usage: null, error: null, status: "", messageId: null, response: null, restarted: false, at: null,
 });
 
 const CALL = { state: "asked", summary: "", approval: null };
@@ -26,7 +26,8 @@ export function step(answer, { event, data }) {
       break;
     case "approval_required": {
       answer.approvals.set(data.approval_id, data.call_id);
-      const approval = { id: data.approval_id, risk: data.risk, expiresAt: data.expires_at, status: "pending" };
+      const edited = answer.calls.get(data.call_id)?.approval?.edited; // before the rules had it asked for anew
+      const approval = { id: data.approval_id, risk: data.risk, expiresAt: data.expires_at, status: "pending", edited };
       changed(answer, data.call_id, { name: data.name, state: "waits", approval });
       break;
     }
@@ -91,8 +92,17 @@ function changed(answer, id, changes) {
 function decided(answer, data) {
   const item = answer.calls.get(answer.approvals.get(data.approval_id));
   if (!item) return;
-  item.approval = { ...item.approval, status: data.decision, by: data.by, reason: data.reason };
+  const by = data.deciders?.length ? data.deciders : [data.by].filter(Boolean);
+  const { edited = item.approval.edited, decision: status, reason } = data;
+  item.approval = { ...item.approval, status, by, reason, edited };
   item.state = "decided";
+}
+
+// How a request was decided, of one as the API lists it: `by` are the names of all whose votes it took, `edited` is
+// {by, arguments} where one of them changed what runs.
+export function settled({ status, decision, deciders, reason, edited }) {
+  const changes = edited ? { edited: { by: edited.by?.name ?? "", arguments: edited.arguments } } : {};
+  return { status: decision || status, by: deciders.map(({ name }) => name), reason, ...changes };
 }
 
 // A stored answer in the same form: its parts, and the approvals that were asked for in its run.
@@ -107,15 +117,15 @@ export function stored(message, turn, approvals) {
       changed(answer, part.call_id, { name: part.name, state: part.ok ? "done" : "failed", summary: part.summary });
     }
   }
-  for (const one of approvals) {
+  for (const one of approvals.toReversed()) { // the newest come first, and what was asked last is how it stands
     const item = answer.calls.get(one.call_id);
     if (!item || one.run_id !== turn?.run_id) continue;
-    const by = one.decided_by?.name ?? "";
-    item.approval = { id: one.id, risk: one.risk, expiresAt: one.expires_at, status: one.decision || one.status, by, reason: one.reason };
+    item.approval = { edited: item.approval?.edited, id: one.id, risk: one.risk, expiresAt: one.expires_at, ...settled(one) };
   }
   answer.memories = turn?.memories ?? [];
   answer.status = message.metadata?.incomplete ?? "completed";
   answer.messageId = message.id;
+  answer.at = message.created_at;
   answer.error = turn?.error ?? null;
   answer.usage = message.usage;
   return answer;
