@@ -12,6 +12,7 @@ from agents.providers.directions import Directions, Planned, When, whens
 
 MOST = 50  # calls of a step
 MOST_QUOTED = 1_500  # characters of one result
+DEEPEST = 3  # levels of a result that are told as lists
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,9}(?:\.\d{1,6})?(?![\w.]*\w)")
 
@@ -74,7 +75,36 @@ def told(turn: Turn) -> Iterator[str]:
         if isinstance(found, dict) and "refused" in found:
             yield f"{name} did not run ({found['refused']}): “{str(found.get('reason', ''))[:MOST_QUOTED]}”"
         else:
-            yield f"{name} said: {result.content[:MOST_QUOTED]}"
+            yield f"{name} said:{_readable(result.content)[:MOST_QUOTED]}"
+
+
+def _readable(content: str) -> str:
+    """A result in words: JSON, which may stand below a line of words, as a list with an item for each value."""
+    found = _json(content)
+    if not isinstance(found, dict | list) or not found:
+        return f" {content}"
+    above = content.partition("\n")[0].strip()
+    words = "" if above.startswith(("{", "[")) else f" {above}"
+    return "\n".join([words, "", *_items(found)])
+
+
+def _items(found: Any, depth: int = 0) -> Iterator[str]:
+    """The items of an object or a list, one a line; what lies deeper than a few levels stays JSON."""
+    mark = "  " * depth + "- "
+    named = found.items() if isinstance(found, dict) else (("", one) for one in found)
+    for name, value in named:
+        label = f"{name}: " if name else ""
+        if isinstance(value, dict) and not any(isinstance(one, dict | list) for one in value.values()):
+            yield mark + label + ", ".join(f"{key}: {_word(one)}" for key, one in value.items())
+        elif isinstance(value, dict | list) and value and depth < DEEPEST:
+            yield mark + (f"{name}:" if name else "one of them:")
+            yield from _items(value, depth + 1)
+        else:
+            yield mark + label + _word(value)
+
+
+def _word(value: Any) -> str:
+    return " ".join(value.split()) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _following(turn: Turn, rules: Sequence[When]) -> Iterator[Planned]:

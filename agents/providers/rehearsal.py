@@ -22,7 +22,8 @@ OPENING = "This is a rehearsal: no model was asked."
 SPEAKING_SECONDS = 60.0
 _PERSONA = re.compile(r"You are ([^.\n]{1,200})")
 _EVENT = re.compile(r"<event>[^<]*</event>")
-_OWN = re.compile(r"\[[\d-]+, you\]")  # the line of a memory that the companion said
+_DATED = re.compile(r"\[([\d-]+), (person|you|noted)\] ")  # how a line of the history begins: when, and who said it
+_WHO = {"person": "On {} you said", "noted": "Noted on {}"}
 _WORD = re.compile(r"\s*\S+\s?")
 
 
@@ -58,9 +59,9 @@ def _answer(request: ChatRequest, directions: Directions) -> list[str]:
         f"You asked: “{quoted}”" if quoted else "Your message was empty.",
         *_memories(request),
         *_pictures(request),
-        f"In a performance {who} would answer it"
+        f"With a model set up, {who} would answer here"
         + (f", with the {turns} messages that you have sent so far in mind." if turns > 1 else "."),
-        "Set a provider up (for example OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own) to hear it.",
+        "To hear that, set a provider up, for example by OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own.",
     ]
     if directions.calls:
         parts.insert(2, "I was directed to call a tool, but none is offered to me.")
@@ -68,16 +69,23 @@ def _answer(request: ChatRequest, directions: Directions) -> list[str]:
 
 
 def _memories(request: ChatRequest) -> list[str]:
-    """What it was told of the person, word for word: so a rehearsal shows what a model would know.
+    """What it was told of the person, each on its own line: so a rehearsal shows what a model would know.
 
-    What the companion said itself is counted alone, or rehearsals would recite one another.
+    What the companion said itself is counted alone, or answers would recite one another.
     """
     recalled = "\n".join(m.content for m in request.messages if m.recalled)
-    lines = [line for line in recalled.splitlines() if line.startswith(("- ", "["))]
-    theirs = [line for line in lines if not _OWN.match(line)]
-    told = ["I was told that this is remembered of you:\n" + "\n".join(theirs)] if theirs else []
-    if own := len(lines) - len(theirs):
-        told.append(f"I was told {own} of my own answers, too, which I do not say again.")
+    known, own = list[str](), 0
+    for line in recalled.splitlines():
+        if dated := _DATED.match(line):
+            if dated[2] == "you":
+                own += 1
+            else:
+                known.append(f"- {_WHO[dated[2]].format(dated[1])}: {line[dated.end() :]}")
+        elif line.startswith("- "):
+            known.append(line)
+    told = ["This is remembered of you, and a model would know it:", "\n".join(known)] if known else []
+    if own:
+        told.append(f"It would know {own} earlier answer{'s' if own > 1 else ''} of the companion, too.")
     return told
 
 

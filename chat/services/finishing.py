@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from agents.providers import rehearsal
 from approvals.services import audit
 from chat import transcript
 from chat.models import Run, RunRole, RunState
@@ -47,6 +48,7 @@ class Outcome:
     cut: bool = False
     error_code: str = ""
     error_message: str = ""
+    budget: dict[str, Any] | None = None
     message_id: UUID = field(default_factory=ids.new)
 
     @property
@@ -140,16 +142,20 @@ def finish(outcomes: Sequence[Outcome], *, lapsed: bool = False) -> dict[UUID, d
 def _remember(
     answered: Sequence[Outcome], times: dict[UUID, datetime], asked: dict[UUID, tuple[UUID | None, UUID | None]]
 ) -> None:
-    """Keep the answers as memories of those whom they answer: by run, the person and the companion that keeps them."""
+    """Keep the answers as memories of those whom they answer: by run, the person and the companion that keeps them.
+
+    What the rehearsal says is nobody's: no model said it, and of the person it only repeats what is kept already.
+    """
     heard = [one for one in answered if one.text and None not in asked[one.run_id]]
+    spoken = [one for one in heard if one.model not in rehearsal.MODELS]
     kept = keeping.keep(
         (
             Whose(one.workspace_id, *asked[one.run_id]),
             Told(one.conversation_id, one.message_id, Author.COMPANION.value, one.text, times[one.message_id]),
         )
-        for one in heard
+        for one in spoken
     )
-    if kept:
+    if kept or len(spoken) < len(heard):
         readings.note([one.conversation_id for one in heard])
 
 

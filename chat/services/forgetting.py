@@ -4,14 +4,15 @@ Messages keep their place, and say `(forgotten)` where nothing is left of them. 
 be made anew; so do logs of events, which are there for speed alone. What goes where: memory/services/forgetting.py.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from agents.providers import rehearsal
 from agents.tools.registry import Risk
 from approvals.services import erasing
 from chat import eventlog
@@ -28,6 +29,7 @@ from chat.models import (
     RunState,
 )
 from chat.models.runs import WAITING
+from chat.services.runs import title_of
 from chat.transcript import Part
 from core import commits
 from core.errors import Conflict
@@ -35,6 +37,7 @@ from memory.models import Owner
 from memory.scrub import FORGOTTEN, Scrub, blanked
 from memory.services import forgetting
 from memory.services.entries import By
+from memory.services.forgetting import Cut
 from memory.tools import NAMES
 
 AT_ONCE = 500  # rows that are held in memory together
@@ -61,9 +64,10 @@ class _Reach:
 
 
 @forgetting.transcript
-def scrub(owner: Owner, what: Scrub, by: By) -> dict[UUID, str]:
-    """Take it out of the owner's conversations; gives the new texts of changed messages. Raises StillTold."""
+def scrub(owner: Owner, what: Scrub, by: By) -> list[Cut]:
+    """Take it out of the owner's conversations; gives what went from which messages. Raises StillTold."""
     theirs = Conversation.objects.filter(workspace=owner.workspace_id, user=owner.user_id)
+    what = replace(what, messages=what.messages | _rehearsed(theirs, what))
     told = _told_by_tools(owner, what)
     ids = _conversations(theirs, what, _reach(theirs, what, told))
     locked = Conversation.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
@@ -75,12 +79,12 @@ def scrub(owner: Owner, what: Scrub, by: By) -> dict[UUID, str]:
         raise StillTold
     reach = _reach(theirs, what, told)  # as it is now that nothing there changes
     _actions(_of(owner).filter(Q(conversation__in=ids) | Q(conversation=None) | Q(pk__in=told)), reach, what, by)
-    changed, titled = _messages(conversations, reach, what)
+    cuts, titled = _messages(conversations, reach, what)
     said = set(Message.objects.filter(pk__in=what.touched).values_list("conversation_id", flat=True))
     for conversation in conversations:
         # Where it was only told, a title shares a word with it by chance.
         if conversation.pk in titled or what.own.tells(conversation.title, near=conversation.pk in said):
-            Conversation.objects.filter(pk=conversation.pk).update(title="")
+            Conversation.objects.filter(pk=conversation.pk).update(title=_new_title(conversation))
     Compaction.objects.filter(conversation__in=ids).delete()
     for run in waiting:
         run.given = what.json(run.given, near=True) if run.given else None
@@ -88,7 +92,13 @@ def scrub(owner: Owner, what: Scrub, by: By) -> dict[UUID, str]:
         run.save(update_fields=["draft", "given"])
     for run_id in runs.values_list("pk", flat=True):
         commits.after(eventlog.drop, run_id)
-    return changed
+    return cuts
+
+
+def _new_title(conversation: Conversation) -> str:
+    """A title of the first message of the person's of which anything is left; none where nothing is."""
+    said = conversation.messages.filter(role=MessageRole.USER).exclude(content__in=["", FORGOTTEN])
+    return title_of(said.order_by("turn_at", "created_at").values_list("content", flat=True).first() or "")
 
 
 def forget_actions(conversation: Conversation, *, by: By) -> None:
@@ -111,6 +121,13 @@ def _of(owner: Owner) -> "QuerySet[Action]":
 def _forgettable(actions: "QuerySet[Action]") -> "QuerySet[Action]":
     """Those that are no evidence: they had no effect but on memories, or none at all and nobody was asked."""
     return actions.filter(Q(tool__in=NAMES, client=False) | Q(risk=Risk.READ, approval_id=None))
+
+
+def _rehearsed(theirs: "QuerySet[Conversation]", what: Scrub) -> set[UUID]:
+    """The rehearsal's answers that say all of it: they are not kept as memories, where others are found."""
+    rows = Message.objects.filter(conversation__in=theirs, role=MessageRole.ASSISTANT, model__in=rehearsal.MODELS)
+    texts = rows.values_list("pk", "content").iterator(AT_ONCE) if what.facts else ()
+    return {pk for pk, text in texts if what.tells(text, near=False)}
 
 
 def _told_by_tools(owner: Owner, what: Scrub) -> dict[UUID, UUID | None]:
@@ -155,8 +172,8 @@ def _conversations(theirs: "QuerySet[Conversation]", what: Scrub, reach: _Reach)
     return found | set(Conversation.objects.filter(parent__in=found).values_list("pk", flat=True))
 
 
-def _messages(conversations: Iterable[Conversation], reach: _Reach, what: Scrub) -> tuple[dict[UUID, str], set[UUID]]:
-    """Scrub the messages that say it, the answers to them, and those near it; gives new texts, and whose title goes."""
+def _messages(conversations: Iterable[Conversation], reach: _Reach, what: Scrub) -> tuple[list[Cut], set[UUID]]:
+    """Scrub the messages that say it, the answers to them, and those near it; gives what went, and whose title goes."""
     titles = {one.pk: one.title.rstrip("…") for one in conversations if one.title}
     below = {one.pk for one in conversations if one.parent_id}
     # What was asked of other agents in a turn whose message is gone is gone with it.
@@ -166,7 +183,7 @@ def _messages(conversations: Iterable[Conversation], reach: _Reach, what: Scrub)
     answers = Q(Exists(turn), role=MessageRole.ASSISTANT)
     rows = Message.objects.filter(conversation__in=[one.pk for one in conversations])
     rows = rows.filter(Q(pk__in=near) | Q(conversation__in=below) | answers)
-    changed: dict[UUID, str] = {}
+    cuts: list[Cut] = []
     titled: set[UUID] = set()
     gone: list[UUID] = []
     for some in _pages(rows):
@@ -175,19 +192,33 @@ def _messages(conversations: Iterable[Conversation], reach: _Reach, what: Scrub)
             before, title = message.content, titles.get(message.conversation_id)
             whole = message.pk in what.whole or message.conversation_id in lost
             theirs = message.role == MessageRole.USER and message.conversation_id not in below
+            went = [before]
             if whole:
                 gone.append(message.pk)
-            elif _scrub_message(message, what.own if theirs else what):
-                stored.append(message)
-                if message.content != before:
-                    changed[message.pk] = message.content
+            else:
+                words = what.own if theirs else what
+                went = words.parted(before, near=True, spans=what.spans.get(message.pk, ()))[1]
+                if _scrub_message(message, words):
+                    stored.append(message)
+            if whole or message.content != before:
+                cuts.append(_cut(message, went, FORGOTTEN if whole else message.content, by_person=theirs))
             if title and _begins(before, title) and (whole or not _begins(message.content, title)):
                 titled.add(message.conversation_id)
         Message.objects.bulk_update(stored, ["content", "parts", "metadata"])
     left = [{"type": "text", "text": FORGOTTEN}]
     Message.objects.filter(pk__in=gone).update(content=FORGOTTEN, parts=left, metadata={"forgotten": True})
     Attachment.objects.filter(message__in=gone).delete()
-    return changed, titled
+    return cuts, titled
+
+
+def _cut(message: Message, sentences: Sequence[str], left: str, *, by_person: bool) -> Cut:
+    return Cut(
+        message_id=message.pk,
+        conversation_id=message.conversation_id,
+        by_person=by_person,
+        sentences=sentences,
+        left=left,
+    )
 
 
 def _begins(content: str, title: str) -> bool:

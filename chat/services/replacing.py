@@ -1,7 +1,7 @@
 """Answering a message anew: what was said last goes, with its answer, when the run begins that answers it again.
 
-What the replaced answer did stays done and in the audit log, and what is remembered stays, as where a session is
-deleted.
+What the replaced answer did stays done and in the audit log. What is remembered of it stays as what the new message was
+before: it is neither told nor listed any more, and goes with it where that is forgotten.
 """
 
 from uuid import UUID
@@ -10,6 +10,7 @@ from accounts.models import Actor
 from chat.models import Compaction, Conversation, Message, MessageRole, Run
 from chat.services import conversations, runs
 from core.errors import Conflict
+from memory.services import keeping
 
 WHY = "What it answered was said otherwise."
 
@@ -50,7 +51,8 @@ def replace_last(run: Run, message_id: UUID, *, by: Actor) -> None:
 def replace(run: Run, old: Message, *, by: Actor) -> None:
     """Remove a message, and what was said after it, but for what the run answers; in the transaction that begins it.
 
-    What is answering it is stopped, as where a session is deleted, and the turn is the next one's.
+    What is answering it is stopped, as where a session is deleted, and the turn is the next one's. A title that was
+    made of the message is made of the one in its place.
     """
     gone = Message.objects.filter(conversation=run.conversation_id, turn_at__gte=old.turn_at).exclude(pk=run.message_id)
     asked = set(Run.objects.filter(conversation=run.conversation_id, message__in=gone).values_list("pk", flat=True))
@@ -58,7 +60,11 @@ def replace(run: Run, old: Message, *, by: Actor) -> None:
     conversations.let_go(going, by=by, why=WHY)
     Conversation.objects.filter(parent=run.conversation_id, runs__root_id__in=asked).delete()
     Compaction.objects.filter(conversation=run.conversation_id, turn_at__gte=old.turn_at).delete()
+    keeping.replace(gone.values_list("pk", flat=True), by=run.message_id)
     gone.delete()
+    talk = Conversation.objects.filter(pk=run.conversation_id, title=runs.title_of(old.content))
+    if not Message.objects.filter(conversation=run.conversation_id, turn_at__lt=old.turn_at).exists():
+        talk.update(title=runs.title_of(run.message.content))
     if going:
         runs.promote([run.conversation_id])
         run.refresh_from_db(fields=["active", "not_before"])

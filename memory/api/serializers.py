@@ -10,6 +10,7 @@ from rest_framework import serializers
 from companions.models import Layer
 from core.serializers import QuerySerializer, StrictSerializer
 from memory.models import Entry, Kind, Status
+from memory.services.forgetting import MOST_CUT, Cut
 from memory.services.normalising import MOST_TEXT
 
 MOST_METADATA = 4_000  # characters of JSON
@@ -41,7 +42,7 @@ class MemoryOut(serializers.ModelSerializer[Entry]):
         model = Entry
         fields = (
             "id", "layer", "type", "content", "companion_type", "source", "sources", "confidence", "status", "pinned",
-            "metadata", "valid_from", "valid_to", "superseded_by", "expires_at", "created_at", "updated_at",
+            "metadata", "said_at", "valid_from", "valid_to", "superseded_by", "expires_at", "created_at", "updated_at",
             "last_recalled_at",
         )  # fmt: skip
         read_only_fields = fields
@@ -149,6 +150,27 @@ class MemoryChange(Said):
         if not attrs:
             raise serializers.ValidationError(f"Send at least one of {', '.join(self.fields)}.", code="required")
         return attrs
+
+
+class CutOut(serializers.Serializer[Any]):
+    """What would go from a message."""
+
+    message_id = serializers.UUIDField()
+    session_id = serializers.UUIDField(source="conversation_id")
+    by_person = serializers.BooleanField(help_text="Else the companion said it, or an agent that it asked.")
+    sentences = serializers.SerializerMethodField()
+
+    def get_sentences(self, cut: Cut) -> list[str]:
+        """As they stand there, each of its first 4,000 characters."""
+        return [one if len(one) <= MOST_TEXT else one[: MOST_TEXT - 1] + "…" for one in cut.sentences]
+
+
+class ForgettingOut(serializers.Serializer[Any]):
+    """What forgetting a memory would take."""
+
+    memories = serializers.IntegerField(help_text="It, what it was before, and what goes with it.")
+    messages = serializers.IntegerField(help_text="From how many messages something goes.")
+    cuts = CutOut(many=True, help_text=f"Of {MOST_CUT} messages at most, the newest first.")
 
 
 class RevisionOut(serializers.Serializer[dict[str, Any]]):

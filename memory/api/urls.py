@@ -14,6 +14,7 @@ urlpatterns = [
     re_path(r"^memory/import/?$", bulk.ImportView.as_view()),
     re_path(rf"^memory/(?P<memory_id>{UUID})/?$", views.OneMemoryView.as_view()),
     re_path(rf"^memory/(?P<memory_id>{UUID})/versions/?$", views.VersionsView.as_view()),
+    re_path(rf"^memory/(?P<memory_id>{UUID})/forgetting/?$", views.ForgettingView.as_view()),
     re_path(rf"^memory/(?P<memory_id>{UUID})/undo/?$", views.UndoView.as_view()),
     re_path(rf"^memory/(?P<memory_id>{UUID})/accept/?$", views.AcceptView.as_view()),
 ]

@@ -17,6 +17,7 @@ from companions.models import Companion
 from core.schema import BODY, GUARDED, problems
 from core.serializers import QuerySerializer
 from memory.api.serializers import (
+    ForgettingOut,
     MemoriesOut,
     MemoryChange,
     MemoryOut,
@@ -44,6 +45,7 @@ MEMORY = {
     "status": "active",
     "pinned": False,
     "metadata": {},
+    "said_at": "2026-01-01T12:00:00Z",
     "valid_from": "2026-01-01T12:00:00Z",
     "valid_to": None,
     "superseded_by": None,
@@ -64,6 +66,22 @@ NEW_EXAMPLE = OpenApiExample(
         "type": "home",
         "content": "Lives in Rotterdam.",
         "companion_type": "smart-home",
+    },
+)
+FORGETTING_EXAMPLE = OpenApiExample(
+    "What would go",
+    response_only=True,
+    value={
+        "memories": 1,
+        "messages": 1,
+        "cuts": [
+            {
+                "message_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+                "session_id": "01890a5d-ac96-774b-bcce-b302099a8058",
+                "by_person": True,
+                "sentences": ["I live in Rotterdam."],
+            }
+        ],
     },
 )
 CHANGE_EXAMPLE = OpenApiExample("Moved", request_only=True, value={"content": "Lives in Utrecht."})
@@ -181,6 +199,23 @@ class OneMemoryView(MemoryView):
         actor = actor_of(request)
         forgetting.forget(entries.find(actor, memory_id), by=By.person(actor))
         return Response(status=204)
+
+
+class ForgettingView(MemoryView):
+    """GET /v1/ai/memory/{id}/forgetting."""
+
+    limit_bucket = "write"  # it is done, and taken back
+
+    @extend_schema(
+        responses={200: ForgettingOut, **problems(*GUARDED, 404, told={409: "`still_told`"})},
+        examples=[FORGETTING_EXAMPLE],
+        tags=["memory"],
+    )
+    def get(self, request: Request, memory_id: UUID) -> Response:
+        """What forgetting the memory would take now, of which nothing is done."""
+        QuerySerializer.read(request.query_params)
+        actor = actor_of(request)
+        return Response(ForgettingOut(forgetting.preview(entries.find(actor, memory_id), by=By.person(actor))).data)
 
 
 class VersionsView(MemoryView):

@@ -8,7 +8,7 @@ What is taken out where:
   told for its answer; of the answer to it, and of answers that were told of it, the sentences go that share a word with
   it. Of others the sentences go that are a memory's source, or say all of it; of messages that do, of
   what answers them, and of turns that were told of it or had tools remember, recall or forget it, those that share a
-  word with it, also where other agents were asked in such a turn.
+  word with it, also where other agents were asked in such a turn. Which words count: memory/scrub.py.
 - What tools were told and gave, with the requests to countersign it and the log's copies: of `remember`, `recall` and
   `forget`, and of tools without effect that nobody was asked to countersign. What had an effect, or was to be
   countersigned, is evidence: no choice of words takes it out, and it goes with the person (`audit erase`) alone.
@@ -20,7 +20,7 @@ import brings it back, and an event with the same keyed hash.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -32,14 +32,37 @@ from approvals.services import audit
 from companions.models import Companion
 from core.errors import Invalid, NotFound
 from memory.models import Entry, Kind, Owner, Reading, Revision, Source, Status
-from memory.scrub import Scrub, fact
+from memory.scrub import EVERYDAY, VERBS, Fact, Scrub, common, fact
 from memory.services import keeping, mending, tombstones
 from memory.services.entries import By, UnknownMemory
 from memory.services.normalising import content_hash
 
 MOST_TOLD = 100  # keyed hashes in an event
-Transcript = Callable[[Owner, Scrub, By], dict[UUID, str]]
-"""Takes what is forgotten out of an owner's transcripts; gives the new texts of the messages that it changed."""
+MOST_CUT = 100  # messages that a preview tells of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What goes from a message: its sentences as they stand, and what is left of it."""
+
+    message_id: UUID
+    conversation_id: UUID
+    by_person: bool
+    sentences: Sequence[str]
+    left: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What forgetting would take: how many memories, and of how many messages which sentences, the newest first."""
+
+    memories: int
+    messages: int
+    cuts: Sequence[Cut]
+
+
+Transcript = Callable[[Owner, Scrub, By], list[Cut]]
+"""Takes what is forgotten out of an owner's transcripts; gives what went from which messages."""
 
 _transcripts: list[Transcript] = []
 
@@ -67,6 +90,19 @@ def forget(entry: Entry, *, by: By, transcripts: bool = True) -> int:
     if not (gone := _forget(owners, Entry.objects.filter(pk=entry.pk), by=by, transcripts=transcripts)):
         raise UnknownMemory("The memory was forgotten meanwhile.")
     return gone
+
+
+@transaction.atomic
+def preview(entry: Entry, *, by: By) -> Preview:
+    """What `forget` would take now, found by doing it and taking all of it back. Raises as `forget` does."""
+    cuts: list[Cut] = []
+    owners = _held(Owner.objects.filter(workspace=entry.owner.workspace_id, user=entry.owner.user_id))
+    gone = _forget(owners, Entry.objects.filter(pk=entry.pk), by=by, transcripts=True, cuts=cuts)
+    transaction.set_rollback(True)
+    if not gone:
+        raise UnknownMemory("The memory was forgotten meanwhile.")
+    cuts.sort(key=lambda one: one.message_id, reverse=True)
+    return Preview(gone, len(cuts), cuts[:MOST_CUT])
 
 
 @transaction.atomic
@@ -132,8 +168,10 @@ def _of_conversation(session_id: UUID) -> Q:
     return Q(conversation_id=session_id) | (Q(pk__in=drawn) & ~Q(Exists(elsewhere)))
 
 
-def _forget(owners: Sequence[Owner], which: QuerySet[Entry], *, by: By, transcripts: bool) -> int:
-    """Forget these of one person's memories, all of which are held; gives how many entries went."""
+def _forget(
+    owners: Sequence[Owner], which: QuerySet[Entry], *, by: By, transcripts: bool, cuts: list[Cut] | None = None
+) -> int:
+    """Forget these of one person's memories, all of which are held; gives how many entries went, and fills `cuts`."""
     rows = Entry.objects.filter(owner__in=owners).defer("terms", "embedding").prefetch_related("revisions")
     chosen = list(rows.filter(pk__in=which.values("pk")))
     if not chosen:
@@ -144,10 +182,13 @@ def _forget(owners: Sequence[Owner], which: QuerySet[Entry], *, by: By, transcri
     texts = _bury(gone.values())
     what = _scrub(gone.values(), [text for _, text in texts])
     Entry.objects.filter(pk__in=gone).delete()
-    what = replace(what, messages=_saying(owners, what))
+    what = replace(what, messages=_saying(owners, what), others=_others(owners, what))
     changed = _without(rows, what)
     for scrubs in _transcripts if transcripts else ():
-        changed |= scrubs(owners[0], what, by)
+        taken = scrubs(owners[0], what, by)
+        changed |= {one.message_id: one.left for one in taken if one.message_id not in what.whole}
+        if cuts is not None:
+            cuts += taken
     said = [one for one in gone.values() if one.kind == Kind.MESSAGE]
     mending.scrub_answers(owners[0], what.quoted, {one.text for one in said})
     places = [(one.conversation_id, one.seq) for one in said]
@@ -214,7 +255,7 @@ def _bury(gone: Collection[Entry]) -> list[tuple[int, str]]:
     return texts
 
 
-def _scrub(gone: Collection[Entry], texts: Iterable[str]) -> Scrub:
+def _scrub(gone: Collection[Entry], texts: Sequence[str]) -> Scrub:
     """What is to be taken out elsewhere."""
     facts = tuple({one for text in texts if (one := fact(text))})
     spans: dict[UUID, list[tuple[int, int]]] = {}
@@ -223,7 +264,22 @@ def _scrub(gone: Collection[Entry], texts: Iterable[str]) -> Scrub:
     messages = [one for one in gone if one.kind == Kind.MESSAGE]
     said = tuple({told for one in messages if (told := fact(one.text))})
     whole = frozenset(one.message_id for one in messages if one.message_id)
-    return Scrub(entries=frozenset(one.pk for one in gone), facts=facts, said=said, spans=spans, whole=whole)
+    spoken = [*texts, *(one.text for one in messages)]
+    return Scrub(
+        entries=frozenset(one.pk for one in gone),
+        facts=facts,
+        said=said,
+        spans=spans,
+        whole=whole,
+        everyday=common(spoken, EVERYDAY),
+        verbs=common(spoken, VERBS),
+    )
+
+
+def _others(owners: Sequence[Owner], what: Scrub) -> tuple[Fact, ...]:
+    """What the memories say that stay, of those that have a verb of what is forgotten and something beside it."""
+    texts = [text for owner in owners for text in keeping.noted(owner.pk, what.verbs)]
+    return tuple(one for one in map(fact, texts) if {stem for word in one for stem in word} - what.verbs)
 
 
 def _saying(owners: Sequence[Owner], what: Scrub) -> frozenset[UUID]:

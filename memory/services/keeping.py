@@ -85,7 +85,14 @@ _SAYING = """SELECT message_id FROM memory_entry
 # Of a long message the index does not have every word.
 _LONG = """SELECT message_id, text FROM memory_entry WHERE owner_id = %(owner)s AND kind = 'message'
     AND message_id IS NOT NULL AND (length(terms) >= %(terms)s OR length(text) > %(characters)s)"""
+_NOTED = """SELECT text FROM memory_entry WHERE terms @@ %(any)s::tsquery AND owner_id = %(owner)s
+    AND kind <> 'message' AND status IN ('active', 'pending') LIMIT %(most)s"""
+_REPLACED = """UPDATE memory_entry AS entry
+    SET status = 'superseded', superseded_by_id = new.id, valid_to = clock_timestamp()
+    FROM memory_entry AS new WHERE new.message_id = %(by)s AND new.status = 'active' AND new.owner_id = entry.owner_id
+    AND entry.message_id = ANY(%(replaced)s) AND entry.kind = 'message' AND entry.status = 'active'"""
 _FACTS_AT_ONCE = 50
+MOST_NOTED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,11 @@ def terms_of(owner_id: int, text: str, language: str = "") -> str:
     return terms.tsvector(terms.of_owner(owner_id, _lexemes(text, language)))
 
 
+def replace(messages: Iterable[UUID], *, by: UUID) -> None:
+    """Let these messages, which were said anew, count no more: they stay as what the one in their place was before."""
+    prepared.execute(_REPLACED, {"replaced": list(messages), "by": by})
+
+
 def saying_all(owner_id: int, facts: Iterable[scrub.Fact]) -> set[UUID]:
     """The messages in which all of one of the facts is said."""
     wanted = [one for one in facts if one]
@@ -160,6 +172,20 @@ def saying_all(owner_id: int, facts: Iterable[scrub.Fact]) -> set[UUID]:
         while page := cursor.fetchmany(50):
             found |= {message_id for message_id, text in page if scrub.says(wanted, text)}
     return found
+
+
+def noted(owner_id: int, stems: Iterable[str]) -> list[str]:
+    """What memories say, messages apart, that have one of these stems."""
+    if not (found := sorted(stems)):
+        return []
+    asked: dict[str, Any] = {
+        "any": terms.tsquery(terms.of_owner(owner_id, found)),
+        "owner": owner_id,
+        "most": MOST_NOTED,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTED, asked)
+        return [text for (text,) in cursor.fetchall()]
 
 
 def _all_of(owner_id: int, fact: scrub.Fact) -> str:

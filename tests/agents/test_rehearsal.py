@@ -68,12 +68,14 @@ async def test_it_tells_what_is_remembered_of_the_person_and_recites_no_answer_o
     first = text(await hear(quick("Where do I live?")))
     remembered = "\n".join(
         ["Who they are:", "- home: Lives in Oslo.", "What happened:", "[2026-01-02, person] I moved.",
+         "[2026-01-03, noted] Has a cat.",
          f"[2026-01-02, you] {' '.join(first.split())}"]
     )  # fmt: skip
     asked = ChatMessage("user", "Where do I live? [[rehearse: interval=0]]")
     told = text(await hear(ChatRequest("rehearsal", (ChatMessage("user", remembered, recalled=True), asked))))
-    assert "remembered of you:\n- home: Lives in Oslo.\n[2026-01-02, person] I moved.\n\n" in told
-    assert "I was told 1 of my own answers" in told
+    known = ["- home: Lives in Oslo.", "- On 2026-01-02 you said: I moved.", "- Noted on 2026-01-03: Has a cat."]
+    assert "\n\n" + "\n".join(known) + "\n\n" in told, "each on its own line of a list"
+    assert "It would know 1 earlier answer of the companion, too." in told
     assert told.count("This is a rehearsal") == 1
     assert "always" not in told, "what it is told changes what it says"
 

@@ -137,10 +137,21 @@ async def test_after_the_results_it_tells_what_each_tool_said_and_calls_nothing_
     said = "Restart web and api services"
     text, calls = await ask(said, tools)
     refused = json.dumps({"refused": "rejected", "reason": "Not during “lunch”."})
-    answer, more = await hear(went(said, text, calls, refused, '{"done":"restarted"}'), tools)
+    found = '{"done":"restarted","of":[{"name":"web","up":true}, "api"],"at":{"deep":[1,{"a":"b"}]}}'
+    answer, more = await hear(went(said, text, calls, refused, found), tools)
     assert more == []
     assert "service_restart did not run (rejected): “Not during “lunch”.”" in answer
-    assert 'service_restart said: {"done":"restarted"}' in answer
+    listed = [
+        "- done: restarted",
+        "- of:",
+        "  - name: web, up: true",
+        "  - api",
+        "- at:",
+        "  - deep:",
+        "    - 1",
+        "    - a: b",
+    ]
+    assert "service_restart said:\n\n" + "\n".join(listed) in answer, "JSON as lists"
     assert (text + answer).count(OPENING) == 1
 
 

@@ -82,7 +82,7 @@ def test_a_title_goes_where_it_holds_what_is_forgotten_and_not_where_it_shares_a
         run_of(one, one.messages.filter(role="user").latest("created_at"), memories=[str(entry.pk)])
     forgetting.forget(entry, by=By.person(member))
     titles = dict(Conversation.objects.values_list("pk", "title"))
-    assert (titles[source.pk], titles[renamed.pk], titles[named.pk]) == ("", "", "")
+    assert (titles[source.pk], titles[renamed.pk], titles[named.pk]) == ("", "", "Hello")
     assert titles[told.pk] == "Where do penguins live?"
     assert [line for line in left() if SECRET in line] == []
 

@@ -58,6 +58,7 @@ def test_what_is_told_is_known_corrected_and_forgotten_for_good(live, client):
     known = ask(client, "What happened to my bicycle, and where do I live?")
     assert f"home: Lives in {PLACE}." in known["response"]
     assert "coffee" in known["response"]
+    assert not [text for text in memories(client, layer="history") if text.startswith("This is a rehearsal")]
     assert "bicycle was stolen" in known["response"]
     run = client.get(f"runs/{known['run_id']}").json()
     assert memories(client)[f"Lives in {PLACE}."]["id"] in run["memories"]
@@ -96,3 +97,17 @@ def test_a_provider_that_may_not_know_is_not_told(live, client):
     client.put("memory/pause", json={"paused": True, "companion_type": "smart-home"})
     assert "Bartholomew" not in ask(client, "Who am I?")["response"]
     client.put("memory/pause", json={"paused": False, "companion_type": "smart-home"})
+
+
+def test_a_message_that_is_said_otherwise_is_told_once_and_what_it_was_goes_with_it(live, client):
+    first = ask(client, "My tandem is red.")
+    (said, _) = client.get(f"sessions/{first['session_id']}").json()["messages"]
+    ask(client, "My tandem is green.", session_id=first["session_id"], replaces=said["id"])
+    told = ask(client, "What colour is my tandem?")["response"]
+    assert told.count("you said: My tandem is") == 1
+    assert "you said: My tandem is green." in told
+    new = memories(client, layer="history")["My tandem is green."]
+    before = client.get(f"memory/{new['id']}/versions").json()["superseded"]
+    assert [one["content"] for one in before] == ["My tandem is red."]
+    assert client.delete(f"memory/{new['id']}").status_code == 204
+    assert not [line for line in dump(live).splitlines() if "tandem is" in line]

@@ -7,6 +7,7 @@ import { memoryCard } from "./memorycard.js";
 
 const PAGE = 20, MOST_NEAR = 5, MOST_TOLD = 50, PATIENCE_MS = 250;
 const LAYERS = { identity: "Who you are", preferences: "What you like", history: "What was said" };
+const LATER = "Nothing yet. Where companions learn from chats, what you say of yourself is known in a moment: shortly after the last answer.";
 
 export class MemoryPanel {
   constructor(root) {
@@ -103,7 +104,7 @@ export class MemoryPanel {
     };
     button.addEventListener("click", () => next().catch((error) => this.#problem(error)));
     const total = await next();
-    if (!total) list.append(make("li", { class: "soft" }, "Nothing is remembered here."));
+    if (!total) list.append(make("li", { class: "soft" }, more.layer && more.layer !== "history" ? LATER : "Nothing is remembered here."));
     return make("section", { data: { total } }, make("h3", {}, title, " ", make("span", { class: "soft" }, String(total))), list, button);
   }
 

@@ -12,20 +12,22 @@ const LONGEST = 4000, LONG = 300;
 const titles = new Map(); // of conversations, by id: asked for once
 
 export function memoryCard(memory, { names, layers, onSaid, onProblem, onChanged }) {
-  const tags = [layers[memory.layer] ?? memory.layer, memory.companion_type ? names.get(memory.companion_type) ?? memory.companion_type : "All companions"];
+  const companion = names.get(memory.companion_type ?? "") ?? memory.companion_type, who = memory.source === "companion" ? companion : "You";
+  const told = memory.type === "message" ? `${who}, ${day(memory.said_at)}` : day(memory.said_at);
+  const tags = [told, layers[memory.layer] ?? memory.layer, memory.companion_type ? names.get(memory.companion_type) ?? memory.companion_type : "All companions"];
   if (memory.confidence < 1) tags.push(`${Math.round(memory.confidence * 100)} % sure`);
   if (memory.pinned) tags.push("Pinned");
   if (!["active", "pending"].includes(memory.status)) tags.push("Does not count any more");
   if (memory.expires_at) tags.push(`Until ${day(memory.expires_at)}`);
   const why = make("details", { class: "why" }, make("summary", {}, "Why is this known?"));
-  let told = false;
+  let explained = false;
   why.addEventListener("toggle", async () => {
-    if (!why.open || told) return;
-    told = true;
+    if (!why.open || explained) return;
+    explained = true;
     try {
-      await explain(why, memory);
+      await explain(why, memory, who);
     } catch (error) {
-      told = false; // opened again, it is asked for again
+      explained = false; // opened again, it is asked for again
       onProblem(error);
     }
   });
@@ -52,10 +54,11 @@ export function memoryCard(memory, { names, layers, onSaid, onProblem, onChanged
     onChanged();
   }
 
+  // What a model drew is asked about where words of the person's go with it.
   async function refuse(one) {
-    await call("DELETE", `/v1/ai/memory/${one.id}`);
-    onSaid("It is forgotten.");
-    onChanged();
+    const taken = await get(`/v1/ai/memory/${one.id}/forgetting`);
+    if (taken.messages && !(await agrees(one, taken))) return;
+    await gone(one);
   }
 
   async function pin(one) {
@@ -76,15 +79,34 @@ export function memoryCard(memory, { names, layers, onSaid, onProblem, onChanged
   }
 
   async function forget(one) {
-    const values = await ask({
-      title: "Forget this for good?", danger: true, yes: "Forget it",
-      text: `“${readable(one.content.slice(0, 200))}” goes with its earlier versions, with what was drawn from it alone, and with the sentences that tell of it in your conversations. Nothing brings it back.`,
-    });
-    if (!values) return;
+    const taken = await get(`/v1/ai/memory/${one.id}/forgetting`);
+    if (await agrees(one, taken)) await gone(one);
+  }
+
+  async function gone(one) {
     await call("DELETE", `/v1/ai/memory/${one.id}`);
     onSaid("It is forgotten.");
     onChanged();
   }
+}
+
+// Asks whether all that the server found may go, and shows of each message which words.
+function agrees(one, { memories, messages, cuts }) {
+  const others = memories - 1, more = messages - cuts.length;
+  const also = others ? ` With it ${others === 1 ? "goes one memory" : `go ${others} memories`} that it replaced, that say the same or that come from it alone.` : "";
+  const lines = cuts.map((cut) => make("li", {},
+    make("p", { class: "soft" }, `${cut.by_person ? "You" : "An answer"}, ${day(madeAt(cut.message_id))}`),
+    ...cut.sentences.map((text) => make("p", { class: "content" }, readable(text)))));
+  const shown = !messages ? [make("p", {}, "No message in your conversations tells of it.")] : [
+    make("p", { id: "taken-heading" }, "From your conversations go these words, and titles that are made of them:"),
+    make("ul", { class: "taken", tabindex: "0", "aria-labelledby": "taken-heading" }, ...lines),
+    more > 0 ? make("p", { class: "soft" }, `And words of ${more} more ${more === 1 ? "message" : "messages"}.`) : null,
+  ];
+  return ask({
+    title: "Forget this for good?", danger: true, yes: "Forget it",
+    text: `“${readable(one.content.slice(0, 200))}” goes with its earlier versions.${also} Nothing brings it back.`,
+    fields: shown.filter(Boolean),
+  });
 }
 
 function content(text) {
@@ -97,22 +119,23 @@ function content(text) {
 }
 
 // Who wrote it and when, the messages that it comes from, and what it was before.
-async function explain(root, memory) {
-  const lines = [make("p", {}, `${AUTHORS[memory.source] ?? ""} Last changed ${minute(memory.updated_at)}.`)];
-  for (const source of memory.sources) lines.push(await sourceLine(source));
+async function explain(root, memory, who) {
+  const lines = [make("p", {}, `${memory.type === "message" ? `${who} said it.` : AUTHORS[memory.source] ?? ""} Last changed ${minute(memory.updated_at)}.`)];
+  for (const source of memory.sources) lines.push(await sourceLine(source, who === "You" ? "your message" : `a message of ${who}`));
   if (!memory.sources.length) lines.push(make("p", { class: "soft" }, "It comes from no message."));
   if (memory.last_recalled_at) lines.push(make("p", { class: "soft" }, `Last told to a model ${minute(memory.last_recalled_at)}.`));
   root.append(...lines);
   try {
-    const { revisions } = await get(`/v1/ai/memory/${memory.id}/versions`);
-    if (revisions.length) {
-      root.append(make("p", {}, "Before:"), make("ul", {}, ...revisions.map((one) =>
-        make("li", {}, readable(one.content), " ", make("span", { class: "soft" }, `until ${minute(one.changed_at)}`)))));
+    const { revisions, superseded } = await get(`/v1/ai/memory/${memory.id}/versions`);
+    const before = [...revisions, ...superseded.map((one) => ({ ...one, changed_at: one.valid_to }))];
+    if (before.length) {
+      root.append(make("p", {}, "Before:"), make("ul", {}, ...before.map((one) => make("li", {}, readable(one.content), " ",
+        make("span", { class: "soft" }, one.changed_at ? `until ${minute(one.changed_at)}` : "")))));
     }
   } catch { /* what is shown already is true without it */ }
 }
 
-async function sourceLine({ session_id: sessionId, message_id: messageId }) {
+async function sourceLine({ session_id: sessionId, message_id: messageId, start, end }, whose) {
   const when = day(madeAt(messageId));
   if (!sessionId) return make("p", {}, `From a message of ${when}, whose conversation is gone.`);
   if (!titles.has(sessionId)) {
@@ -124,5 +147,6 @@ async function sourceLine({ session_id: sessionId, message_id: messageId }) {
   }
   const title = titles.get(sessionId);
   if (title === null) return make("p", {}, `From a message of ${when}, whose conversation is gone.`);
-  return make("p", {}, "From your message of ", make("a", { href: `/c/${sessionId}#m-${messageId}` }, `${when} in “${readable(title)}”`));
+  const link = make("a", { href: `/c/${sessionId}#m-${messageId}` }, `${when} in “${readable(title)}”`);
+  return make("p", {}, `From ${whose} of `, link, start === end ? ", whose words for it were forgotten with something else." : "");
 }
