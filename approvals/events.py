@@ -28,7 +28,7 @@ EVENTS = {
     "approval.approved": "The request was approved.",
     "approval.rejected": "The request was rejected.",
     "approval.expired": "Nobody decided in time.",
-    "approval.cancelled": "The request was withdrawn.",
+    "approval.cancelled": "The request was cancelled: what asked for it was stopped.",
     "approval.superseded": "Policy or tool changed, so that what was asked holds no more.",
     "approval.edited": "An approver changed the arguments; earlier votes are void.",
     "approval.escalated": "Nobody decided in time, so that others are asked too.",

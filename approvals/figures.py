@@ -40,7 +40,8 @@ class Day:
     approved: int
     rejected: int
     expired: int
-    withdrawn: int
+    cancelled: int
+    superseded: int
     open: int
     median: datetime.timedelta | None
     p90: datetime.timedelta | None
@@ -48,7 +49,7 @@ class Day:
     @property
     def total(self) -> int:
         """All of them."""
-        return self.approved + self.rejected + self.expired + self.withdrawn + self.open
+        return self.approved + self.rejected + self.expired + self.cancelled + self.superseded + self.open
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def _day(begins: datetime.datetime, counts: Counter[tuple[datetime.datetime, str
         approved=counts[begins, ApprovalStatus.APPROVED],
         rejected=counts[begins, ApprovalStatus.REJECTED],
         expired=counts[begins, ApprovalStatus.EXPIRED],
-        withdrawn=counts[begins, ApprovalStatus.CANCELLED] + counts[begins, ApprovalStatus.SUPERSEDED],
+        cancelled=counts[begins, ApprovalStatus.CANCELLED],
+        superseded=counts[begins, ApprovalStatus.SUPERSEDED],
         open=counts[begins, ApprovalStatus.PENDING],
         median=median,
         p90=p90,

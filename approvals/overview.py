@@ -8,7 +8,7 @@ from uuid import UUID
 from approvals import figures, shown
 from approvals.models import Approval
 
-KINDS = ("approved", "rejected", "expired", "withdrawn", "open")
+KINDS = ("approved", "rejected", "expired", "cancelled", "superseded", "open")
 GRID = ((10, "10 s"), (60, "1 min"), (600, "10 min"), (3_600, "1 h"), (36_000, "10 h"))
 LONGEST = 200_000  # seconds at the top of the picture, which is logarithmic
 

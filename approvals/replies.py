@@ -18,7 +18,7 @@ OVER = {
     ApprovalStatus.APPROVED: "{by} approved this{ago}; it may be running or have run.",
     ApprovalStatus.REJECTED: "{by} rejected this{ago}; it does not run.",
     ApprovalStatus.EXPIRED: "Nobody decided in time: this ended{ago}, and it does not run.",
-    ApprovalStatus.CANCELLED: "This was taken back{ago}; it does not run.",
+    ApprovalStatus.CANCELLED: "This was cancelled{ago}; it does not run.",
     ApprovalStatus.SUPERSEDED: "This ended{ago} and was judged anew; if that asks again, the inbox has a new request.",
 }
 CHANGED = "Nothing was decided: the request has changed since this page showed it. Read it again, then decide."
@@ -50,7 +50,7 @@ def result(approval: Approval) -> str:
     if approval.status != ApprovalStatus.PENDING:
         return f"{approval.get_status_display()}."
     given = approval.votes.filter(void=False).count()
-    return f"Your vote is counted; {given} of {approval.terms['quorum_approve']} are there."
+    return f"Your vote is counted: {given} of {approval.terms['quorum_approve']} votes."
 
 
 def counted(approval: Approval, by: Actor, said: Decision, digest: str) -> bool:

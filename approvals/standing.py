@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from accounts.models import Group, Role, User
 from approvals import kinds, shown
 from approvals.models import Approval, ApprovalStatus
-from approvals.services import rights
+from approvals.services import endings, rights
 
 EARLIER = 5
 MOST_LINES = 2_000  # of arguments that are compared line by line
@@ -56,7 +56,7 @@ def asked(approval: Approval) -> list[str]:
     groups = Group.objects.filter(workspace_id=approval.workspace_id, pk__in=[*terms["groups"], *second])
     names = {str(pk): name for pk, name in groups.values_list("pk", "name")}
     told += [f"the group {names[group]}" for group in terms["groups"] if group in names]
-    told += list(User.objects.filter(pk__in=terms["people"]).order_by("email").values_list("email", flat=True))
+    told += [endings.told_apart(user) for user in User.objects.filter(pk__in=terms["people"]).order_by("name", "email")]
     if second and second[0] in names:
         told.append(f"later the group {names[second[0]]}")
     return told

@@ -1,5 +1,6 @@
 """The terms on which people are asked, as a request keeps them: they stay what they were when it was made."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,11 @@ def terms_of(ask: Ask) -> dict[str, Any]:
         "digest_required": ask.digest_required,
         "may_remember": ask.may_remember,
     }
+
+
+def in_words(quorum: int, whom: Sequence[str]) -> str:
+    """Of whom how many votes are asked, such as `managers or 2 groups for 1 vote`."""
+    return f"{' or '.join(whom) or 'nobody'} for {quorum} vote{'' if quorum == 1 else 's'}"
 
 
 def asks_alike(verdict: Verdict, terms: dict[str, Any]) -> bool:

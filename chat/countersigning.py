@@ -13,8 +13,8 @@ from approvals.calls import Call, Context, Deed, PastCall, Person, Said
 from approvals.kinds import Revision
 from approvals.models import Approval
 from approvals.rules import Ask, Deny, Observe
-from approvals.services import policies
-from chat.models import Action, ActionState, Message
+from approvals.services import endings, policies
+from chat.models import Action, ActionState, Conversation, Message, MessageRole
 from chat.services import actions, gate, verdicts
 from core.errors import Forbidden, Invalid
 
@@ -131,19 +131,30 @@ class ToolCalls:
 
     def context(self, approval: Approval) -> Context:
         """The conversation, how the action stands, and the run's other calls."""
-        action = _action(approval)
+        action = _action(approval, "conversation__user", "conversation__team", "conversation__agent")
         said = Message.objects.filter(conversation=action.conversation_id).order_by("-turn_at", "-created_at")[:SAID]
         run = Action.objects.filter(run=action.run_id) if action.run_id else Action.objects.none()
         others = list(run.exclude(pk=action.pk).order_by("step", "place").only(*SHOWN))
+        speakers = _speakers(action.conversation) if action.conversation else {}
         waits = sum(row.step == action.step and row.state in actions.OPEN for row in others)
         return Context(
             title=str(action.conversation) if action.conversation else "",
             person=action.person.email if action.person else "",
-            said=[Said(row.role, row.content[:SAID_CHARACTERS], row.created_at) for row in reversed(said)],
+            said=[
+                Said(row.role, row.content[:SAID_CHARACTERS], row.created_at, speakers.get(row.role, ""))
+                for row in reversed(said)
+            ],
             run_state=action.run.state if action.run else "",
             deed=_deed(action, waits),
             others=[_deed(row) for row in others],
         )
+
+
+def _speakers(conversation: Conversation) -> dict[str, str]:
+    """What those who speak in a conversation are called, by role; one from outside has no name."""
+    answers = conversation.companion or conversation.team or conversation.agent
+    asks = "" if conversation.external else endings.called(conversation.user)
+    return {MessageRole.USER: asks, MessageRole.ASSISTANT: answers.name if answers else ""}
 
 
 def _deed(action: Action, waits: int = 0) -> Deed:
@@ -159,8 +170,8 @@ def _deed(action: Action, waits: int = 0) -> Deed:
     return Deed(tool=action.tool, state=stands, summary=action.summary, url=url)
 
 
-def _action(approval: Approval) -> Action:
-    rows = Action.objects.select_related("workspace", "agent", "person", "run", "conversation__companion")
+def _action(approval: Approval, *more: str) -> Action:
+    rows = Action.objects.select_related("workspace", "agent", "person", "run", "conversation__companion", *more)
     return rows.get(pk=approval.subject_id)
 
 

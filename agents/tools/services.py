@@ -118,7 +118,7 @@ def _previewed(verb: str) -> Callable[..., Preview]:
 
     def preview(context: Context, service: str) -> Preview:
         words = VERBS[verb]
-        where, now = SANDBOX, Service(service, "not known now")
+        where, now, unknown = SANDBOX, Service(service, "not known now"), ""
         try:
             if remote := _inventory(context.workspace_id):
                 where = remote.place
@@ -126,9 +126,14 @@ def _previewed(verb: str) -> Callable[..., Preview]:
             else:
                 now = next((one for one in _in_sandbox(context.workspace_id) if one.name == service), now)
         except ToolError as error:
-            now.since = error.detail
-        after = words.state if verb != "restart" else "running, begun anew"
-        details = {"where": where, "since": now.since, "version": now.version}
+            unknown = error.detail
+        after = words.state if verb != "restart" else "running, restarted"
+        details = {
+            "where": where,
+            "not known because": unknown,
+            "in this state since": now.since,
+            "version": now.version,
+        }
         return Preview(
             f"{words.order} the service {service} ({where}).",
             [Change(f"state of {service}", now.state, after)],

@@ -19,6 +19,7 @@ from approvals.admin.ballots import AloneForm, ArgumentsForm, BallotForm
 from approvals.admin.filters import ToolFilter
 from approvals.models import Approval, ApprovalStatus, Risk
 from approvals.services import approvals, rights
+from approvals.services.endings import called
 from core.errors import DomainError
 
 STATUSES = {
@@ -34,7 +35,7 @@ class ApprovalAdmin(RecordAdmin):
     """Requests, as they stand and as they were decided; written by the service alone."""
 
     list_display = (
-        "status_badge", "created_at", "tool_text", "risk_badge", "agent", "requested_by", "decided_by", "took",
+        "status_badge", "created_at", "tool_text", "risk_badge", "agent_text", "asker", "decider", "took",
         "workspace",
     )  # fmt: skip
     list_select_related = ("requested_by", "decided_by", "workspace")
@@ -45,7 +46,7 @@ class ApprovalAdmin(RecordAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """The requests, without what is heavy in a list."""
-        rows = super().get_queryset(request)
+        rows = self._named(request)
         return rows.defer("arguments", "proposed_arguments", "preview", "terms", "response")
 
     def get_urls(self) -> list[URLPattern]:
@@ -72,6 +73,21 @@ class ApprovalAdmin(RecordAdmin):
     def tool_text(self, approval: Approval) -> str:
         """The tool's name, every character of it visible."""
         return shown.visible_line(approval.tool)
+
+    @admin.display(description="Agent")
+    def agent_text(self, approval: Approval) -> str:
+        """What people call the agent."""
+        return shown.visible_line(approval.agent_name or "-")
+
+    @admin.display(description="For")
+    def asker(self, approval: Approval) -> str:
+        """On whose behalf it was requested."""
+        return shown.visible_line(called(approval.requested_by) or "-")
+
+    @admin.display(description="Decided by")
+    def decider(self, approval: Approval) -> str:
+        """Who gave the last vote."""
+        return shown.visible_line(called(approval.decided_by) or "-")
 
     @admin.display(description="Decided after")
     def took(self, approval: Approval) -> str:
@@ -129,9 +145,14 @@ class ApprovalAdmin(RecordAdmin):
             return self._done(request, edit.decided)
         return self._drawn(request, approval, "approvals/edit.html", "Edit the arguments", edit.context, edit.status)
 
+    def _named(self, request: HttpRequest) -> Any:
+        """The requests with what people call their agents."""
+        rows: Any = super().get_queryset(request)
+        return rows.named()
+
     def _row(self, request: HttpRequest, object_id: str) -> Any:
         """The request with all that its page shows, where the person may look at it."""
-        rows = super().get_queryset(request).select_related("workspace", "requested_by", "decided_by")
+        rows = self._named(request).select_related("workspace", "requested_by", "decided_by")
         try:
             return standing.timed(rows).filter(pk=_id(object_id)).first()
         except PermissionDenied:

@@ -22,7 +22,9 @@ from approvals.events import EVENTS
 from approvals.models import ActorKind, AuditEvent, AuditPayload, AuditSeal
 from approvals.services import proving
 from approvals.services.audit import commit_to, person
+from approvals.services.endings import told_apart
 from core.ledger import INSTALLATION
+from core.templatetags.moments import MILLISECONDS, moment
 
 KINDS = {ActorKind.AGENT.label: "info", ActorKind.SYSTEM.label: "warning"}
 ACTOR = r'"actor":("(?:[^"\\]|\\.)*")'  # in a payload, which need not be JSON any more where somebody changed it
@@ -119,7 +121,9 @@ class AuditEventAdmin(RecordAdmin):
         """The events, with who did it as the payload names them, and the workspace's name if it is still there."""
         actor = Func(F("payload__data"), Value(ACTOR), function="substring", output_field=TextField())
         home = Workspace.objects.filter(pk=OuterRef("workspace_id")).values("name")
-        return super().get_queryset(request).annotate(actor=actor, home_name=Subquery(home))
+        person = User.objects.filter(pk=OuterRef("actor_id")).values("name")
+        rows: Any = super().get_queryset(request)
+        return rows.named().annotate(actor=actor, home_name=Subquery(home), person_name=Subquery(person))
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """The columns; who looks into one workspace alone needs not be told which."""
@@ -155,7 +159,7 @@ class AuditEventAdmin(RecordAdmin):
     @admin.display(description="At")
     def at_text(self, event: AuditEvent) -> str:
         """When, by the database's clock."""
-        return f"{event.at:%Y-%m-%d %H:%M:%S}.{event.at.microsecond // 1000:03d}"
+        return moment(event.at, MILLISECONDS)
 
     @admin.display(description="Workspace")
     def home(self, event: Any) -> str:
@@ -171,12 +175,18 @@ class AuditEventAdmin(RecordAdmin):
 
     @admin.display(description="Who")
     def who(self, event: Any) -> str:
-        """Who did it, as they were named then."""
+        """Who did it: an agent by its name, a person by name with the address that they had then."""
         try:
-            name = json.loads(event.actor or '""')
+            label = json.loads(event.actor or '""')
         except ValueError:  # somebody changed it; `proof` says so
-            name = event.actor
-        return shown.visible_line(name or (event.actor_id and str(event.actor_id)[:8]) or "-")
+            label = event.actor
+        if event.actor_kind == ActorKind.SYSTEM:
+            return shown.visible_line(label or "Countersign")
+        if event.actor_kind == ActorKind.AGENT:
+            name = event.agent_name or label
+        else:  # one who is erased keeps no name here, whatever the account has
+            name = f"{event.person_name} ({label})" if label and event.person_name else label
+        return shown.visible_line(name or f"{event.actor_kind} …{str(event.actor_id)[-6:]}")
 
     @badge("Kind", KINDS)
     def kind_badge(self, event: AuditEvent) -> str:
@@ -188,8 +198,8 @@ class AuditEventAdmin(RecordAdmin):
         """The person behind it."""
         if event.person_id is None:
             return "-"
-        email = User.objects.filter(pk=event.person_id).values_list("email", flat=True).first()
-        return shown.visible_line(email or str(event.person_id))
+        found = User.objects.filter(pk=event.person_id).first()
+        return shown.visible_line(told_apart(found) or str(event.person_id))
 
     @admin.display(description="On what")
     def on_what(self, event: AuditEvent) -> str:
@@ -198,7 +208,7 @@ class AuditEventAdmin(RecordAdmin):
         if event.target_id is None:
             return event.target_kind or "-"
         if name is None:
-            return f"{event.target_kind} {str(event.target_id)[:8]}"
+            return f"{event.target_kind} …{str(event.target_id)[-6:]}"
         return format_html(
             '<a class="text-link" href="{}">{} …{}</a>',
             reverse(f"admin:{name}_change", args=[event.target_id]),

@@ -129,7 +129,7 @@ def _chosen(request: HttpRequest) -> list[Approval]:
     rows = pending.visible(request).filter(pk__in=wanted)
     if "confirmed" not in request.POST:
         rows = rows.filter(status=ApprovalStatus.PENDING)
-    return list(rows.select_related("workspace", "requested_by").most_urgent_first())
+    return list(rows.named().select_related("workspace", "requested_by").most_urgent_first())
 
 
 def _problem(rows: list[Approval], decision: str) -> str:
@@ -154,13 +154,17 @@ def _gone(request: HttpRequest, known: list[str]) -> QuerySet[Approval]:
             continue
     ended = pending.visible(request).filter(pk__in=wanted).exclude(status=ApprovalStatus.PENDING)
     ago = ExpressionWrapper(Now() - F("decided_at"), DurationField())
-    return ended.select_related("decided_by").only("pk", "status", "decided_by__email").annotate(ago=ago)
+    return (
+        ended.select_related("decided_by")
+        .only("pk", "status", "decided_by__name", "decided_by__email")
+        .annotate(ago=ago)
+    )
 
 
 def _count(request: HttpRequest, asked: pending.Asked, whose: str) -> str:
     return waiting.count(pending.narrowed(request, pending.Asked(whose, asked.tool, asked.agent, asked.risk, None)))
 
 
-def _with(found: list[str], chosen: str) -> list[str]:
+def _with(found: dict[str, str], chosen: str) -> list[tuple[str, str]]:
     """The choices, with the one chosen although nothing of it waits."""
-    return found if not chosen or chosen in found else sorted([*found, chosen])
+    return list((found if not chosen else {chosen: chosen, **found}).items())

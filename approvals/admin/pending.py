@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from accounts.admin import scope
 from accounts.models import User
-from approvals import waiting
+from approvals import directory, waiting
 from approvals.models import Approval, ApprovalStatus, Risk
 from approvals.querysets import ApprovalQuerySet
 from approvals.waiting import Place, to_decide
@@ -87,26 +87,33 @@ def narrowed(request: HttpRequest, asked: Asked) -> Any:
 
 def for_list(rows: Any, request: HttpRequest) -> Any:
     """Rows with what the list shows of them, without what is heavy."""
-    return waiting.for_list(rows.select_related("workspace"), mine(request))
+    assert isinstance(request.user, User), "the admin lets in nobody else"
+    return waiting.for_list(rows.select_related("workspace"), mine(request), request.user)
 
 
 def mine(request: HttpRequest) -> Q:
-    """What the person behind the request is asked to decide; read once a request."""
+    """What waits for the vote of the person behind the request; read once a request."""
     found: Q | None = getattr(request, "to_decide", None)
     if found is None:
-        found = to_decide(request.user, scope.roles(request)) if isinstance(request.user, User) else Q(pk__in=[])
+        user, found = request.user, Q(pk__in=[])
+        if isinstance(user, User):
+            found = to_decide(user, scope.roles(request)) & waiting.not_voted(user)
         request.to_decide = found  # type: ignore[attr-defined]
     return found
 
 
-def choices(request: HttpRequest) -> dict[str, list[str]]:
-    """The tools, agents and risks of what waits."""
+def choices(request: HttpRequest) -> dict[str, dict[str, str]]:
+    """The tools, agents and risks of what waits, each by what an address calls it and what people do."""
     rows = visible(request).filter(status=ApprovalStatus.PENDING).order_by()
-    pairs = set(rows.values_list("tool", "agent").distinct()[:MOST_CHOICES])
+    found = set(rows.values_list("tool", "agent", "workspace", "agent_id").distinct()[:MOST_CHOICES])
+    names = directory.agents({home for *_, home, _ in found}, {agent_id for *_, agent_id in found if agent_id})
+    called: dict[str, set[str]] = {}
+    for _, slug, _, agent_id in found:
+        called.setdefault(slug, set()).add((agent_id and names.get(agent_id)) or slug)
     return {
-        "tool": sorted({tool for tool, _ in pairs}),
-        "agent": sorted({agent for _, agent in pairs if agent}),
-        "risk": list(Risk.values),
+        "tool": {tool: tool for tool in sorted({tool for tool, *_ in found})},
+        "agent": {slug: " / ".join(sorted(called[slug])) for slug in sorted(called) if slug},
+        "risk": {risk.value: risk.label for risk in Risk},
     }
 
 

@@ -29,6 +29,7 @@ from accounts.models import Membership, Role, Tier, User
 from approvals import shown, standing
 from approvals.models import Effect, Policy, PolicyVersion, Risk
 from approvals.services import policies, simulation
+from approvals.terms import in_words
 from core.errors import DomainError
 
 EFFECTS = {Effect.ALLOW.label: "success", Effect.ASK.label: "warning", Effect.DENY.label: "danger"}
@@ -239,7 +240,8 @@ class PolicyAdmin(ScopedAdmin):
         """How many of whom, in short."""
         if policy.effect != Effect.ASK:
             return "-"
-        return f"{policy.quorum_approve} of {', '.join(policy.approver_roles) or 'groups and people'}"
+        whom = [f"{role}s" for role in policy.approver_roles] or ["groups and people"]
+        return in_words(policy.quorum_approve, whom)
 
 
 @admin.register(PolicyVersion)

@@ -15,7 +15,13 @@ from approvals.models import Grant, OutboxItem, WebhookEndpoint
 from approvals.services import grants
 from core.errors import DomainError
 
-DELIVERED = {"delivered": "success", "given up": "danger", "waits": "info", "tries again": "warning"}
+DELIVERED = {
+    "delivered": "success",
+    "written to the log": "warning",
+    "given up": "danger",
+    "waits": "info",
+    "tries again": "warning",
+}
 GRANTS = {"holds": "success", "used up": "info", "over": "info", "revoked": "danger"}
 
 
@@ -99,13 +105,13 @@ class OutboxItemAdmin(RecordAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """The rows, without what is heavy in a list."""
-        return super().get_queryset(request).defer("payload", "error")
+        return super().get_queryset(request).defer("payload")
 
     @badge("State", DELIVERED)
     def state(self, item: OutboxItem) -> str:
         """How it stands."""
         if item.done_at:
-            return "delivered"
+            return "written to the log" if item.error else "delivered"
         if item.failed_at:
             return "given up"
         return "tries again" if item.attempts else "waits"

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from accounts.authentication import actor_of
 from approvals.events import EVENTS
-from approvals.models import AuditEvent, AuditPayload, AuditSeal
+from approvals.models import AuditPayload, AuditSeal
 from approvals.services import reading
 from core.schema import GUARDED, problems
 from core.serializers import QuerySerializer
@@ -48,7 +48,10 @@ class EventsQuery(QuerySerializer):
 
 
 class ActedOut(serializers.Serializer[Any]):
-    """Who did it; `label` is empty where it was erased, and for the system."""
+    """Who did it; `label` is an agent's name, or a person's address as it was, and empty where that was erased.
+
+    The system has none, unless something of it has a name.
+    """
 
     kind = serializers.ChoiceField(choices=["person", "agent", "system"])
     id = serializers.UUIDField(allow_null=True)
@@ -106,15 +109,16 @@ class EventsView(APIView):
         return Response({"events": [_told(event) for event in page.rows], "next_cursor": page.next_cursor})
 
 
-def _told(event: AuditEvent) -> dict[str, Any]:
+def _told(event: Any) -> dict[str, Any]:
     payload: AuditPayload | None = getattr(event, "payload", None)
     seal: AuditSeal | None = getattr(event, "seal", None)
     data = _read(payload.data) if payload else None
+    label = event.agent_name or (data or {}).get("actor", "")
     return {
         "id": event.pk,
         "seq": seal.seq if seal else None,
         "type": event.type,
-        "actor": {"kind": event.actor_kind, "id": event.actor_id, "label": (data or {}).get("actor", "")},
+        "actor": {"kind": event.actor_kind, "id": event.actor_id, "label": label},
         "on_behalf_of": event.person_id,
         "target": {"kind": event.target_kind, "id": event.target_id} if event.target_id else None,
         "agent_id": event.agent_id,

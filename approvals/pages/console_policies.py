@@ -12,7 +12,8 @@ from accounts.pages import console
 from accounts.pages.forms import SeenForm
 from approvals import shown
 from approvals.models import Effect, Policy, PolicyVersion
-from approvals.services import policies
+from approvals.services import endings, policies
+from approvals.terms import in_words
 
 POLICIES = "policies"
 
@@ -85,7 +86,7 @@ def sentence(policy: Policy) -> str:
     effect = {
         Effect.ALLOW: "Let it run",
         Effect.DENY: "Refuse it",
-        Effect.ASK: f"Ask {policy.quorum_approve} of {_whom(policy)}, for {shown.span(policy.request_lasts)}",
+        Effect.ASK: f"Ask {in_words(policy.quorum_approve, _whom(policy))} within {shown.span(policy.request_lasts)}",
     }[Effect(policy.effect)]
     who = "any agent" if policy.agent == "*" else f"the agent {policy.agent}"
     what = "anything" if policy.tool == "*" else policy.tool
@@ -101,10 +102,9 @@ def sentence(policy: Policy) -> str:
     return f"{', '.join(parts)}."
 
 
-def _whom(policy: Policy) -> str:
-    names = [*policy.approver_roles, *(str(one) for one in policy.approver_groups.all())]
-    names += [str(one) for one in policy.approver_people.all()]
-    return " or ".join(names) or "nobody"
+def _whom(policy: Policy) -> list[str]:
+    names = [*(f"{role}s" for role in policy.approver_roles), *(str(one) for one in policy.approver_groups.all())]
+    return names + [endings.told_apart(one) for one in policy.approver_people.all()]
 
 
 def _rows(actor: Actor) -> Any:

@@ -56,11 +56,11 @@ def lists(actor: Actor) -> list[Show]:
 def read(show: Show, actor: Actor, mine: Q) -> Listed:
     """The rows of a list; `mine` says which wait for the person's vote."""
     if show in (Show.MINE, Show.ALL):
-        return _urgent(waiting.for_actor(actor, mine) if show == Show.MINE else _of(actor).pending(), mine)
+        return _urgent(waiting.for_actor(actor, mine) if show == Show.MINE else _of(actor).pending(), mine, actor)
     if show == Show.ASKED:
-        rows = list(_drawn(_of(actor).filter(requested_by=actor.user).order_by("-pk"), mine)[: MOST + 1])
+        rows = list(_drawn(_of(actor).filter(requested_by=actor.user).order_by("-pk"), mine, actor)[: MOST + 1])
         return Listed(sorted(rows[:MOST], key=lambda row: row.status != ApprovalStatus.PENDING), len(rows) > MOST)
-    rows = list(_drawn(_ended(actor).order_by("-decided_at", "-pk"), mine)[: MOST + 1])
+    rows = list(_drawn(_ended(actor).order_by("-decided_at", "-pk"), mine, actor)[: MOST + 1])
     return Listed(rows[:MOST], len(rows) > MOST)
 
 
@@ -76,7 +76,9 @@ def ids(texts: Iterable[str]) -> list[UUID]:
 def gone(actor: Actor, known: Sequence[UUID]) -> Any:
     """What became of rows that an open page still shows."""
     rows = Approval.objects.visible_to(actor).filter(pk__in=known).exclude(status=ApprovalStatus.PENDING)
-    return standing.timed(rows.select_related("decided_by").only("pk", "status", "decided_by__email"))
+    return standing.timed(
+        rows.select_related("decided_by").only("pk", "status", "decided_by__name", "decided_by__email")
+    )
 
 
 def alike(rows: Sequence[Any]) -> list[Alike]:
@@ -100,14 +102,14 @@ def ticked(actor: Actor, tool: str, chosen: Collection[UUID]) -> list[Approval]:
 def _together(rows: Any, tool: str) -> Any:
     """Those of a tool that are not to be decided one by one."""
     rows = rows.filter(tool=tool).exclude(risk=Risk.DESTRUCTIVE)
-    return rows.select_related("workspace", "requested_by").most_urgent_first()
+    return rows.named().select_related("workspace", "requested_by").most_urgent_first()
 
 
-def _urgent(rows: Any, mine: Q) -> Listed:
+def _urgent(rows: Any, mine: Q, actor: Actor) -> Listed:
     """What ends within minutes, then the gravest, of them what ends soonest."""
     soon = Now() + SOON
     parts = (rows.filter(expires_at__lte=soon), rows.filter(expires_at__gt=soon))
-    found = list(chain.from_iterable(_drawn(part.most_urgent_first(), mine)[: MOST + 1] for part in parts))
+    found = list(chain.from_iterable(_drawn(part.most_urgent_first(), mine, actor)[: MOST + 1] for part in parts))
     return Listed(found[:MOST], len(found) > MOST)
 
 
@@ -125,6 +127,6 @@ def _ended(actor: Actor) -> Any:
     )
 
 
-def _drawn(rows: Any, mine: Q) -> Any:
-    rows = waiting.for_list(rows, mine).select_related("decided_by")
+def _drawn(rows: Any, mine: Q, actor: Actor) -> Any:
+    rows = waiting.for_list(rows, mine, actor.user).select_related("decided_by")
     return rows.annotate(ago=models.ExpressionWrapper(Now() - F("decided_at"), models.DurationField()))

@@ -23,7 +23,7 @@ class Unknown(NotFound):
 
 def find(approval_id: UUID, actor: Actor) -> Any:
     """The request with its times; raises Unknown."""
-    rows = Approval.objects.visible_to(actor).select_related("workspace", "requested_by", "decided_by")
+    rows = Approval.objects.visible_to(actor).named().select_related("workspace", "requested_by", "decided_by")
     row = standing.timed(rows).filter(pk=approval_id).first()
     if row is None:
         raise Unknown

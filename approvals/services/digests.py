@@ -62,7 +62,7 @@ def _waiting(member: Membership, held: list[HeldNotice]) -> Any:
     """The requests among what was held that still wait for this member's vote, the most urgent first."""
     about = {one.approval_id for one in held if one.event in WAITS}
     rows = inbox.for_actor(Actor(member.user, member.workspace, member)).filter(pk__in=about, expires_at__gt=Now())
-    return rows.select_related("requested_by", "decided_by").most_urgent_first()
+    return rows.named().select_related("requested_by", "decided_by").most_urgent_first()
 
 
 def _put_off(wants: Preferences, held: list[HeldNotice], waiting: set[UUID], now: datetime) -> None:

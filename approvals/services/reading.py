@@ -48,7 +48,7 @@ def page(
     wanted &= Q(type=type) if type is not None else Q()
     wanted &= _by(actor) if actor is not None else Q()
     wanted &= _of(by.workspace.pk, agent) if agent is not None else Q()
-    rows = AuditEvent.objects.visible_to(by).filter(wanted)
+    rows = AuditEvent.objects.visible_to(by).named().filter(wanted)
     if cursor is not None:
         rows = rows.filter(pk__lt=_read_cursor(cursor))
     events = list(rows.select_related("payload", "seal").order_by("-pk")[: limit + 1])

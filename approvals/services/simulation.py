@@ -2,18 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from approvals import kinds
+from approvals import directory, kinds
 from approvals.calls import PastCall
 from approvals.rules import Allow, Ask, Deny, Verdict, judge
 from approvals.services import policies
 from approvals.services.policies import Draft
-from approvals.terms import terms_of
+from approvals.terms import in_words, terms_of
 
 EXAMPLES = 50
 MOST = 50_000  # calls, where somebody waits for the answer
@@ -22,7 +22,10 @@ EVERY = 500  # calls between two words on how far it is
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A call that the draft judges otherwise, with both verdicts in words and the rule behind the second."""
+    """A call that the draft judges otherwise, with both verdicts in words and the rule behind the second.
+
+    `agent` is what people call it.
+    """
 
     at: datetime
     tool: str
@@ -32,6 +35,7 @@ class Change:
     now: str
     then: str
     policy: str
+    agent_id: UUID
 
 
 @dataclass(slots=True)
@@ -71,6 +75,8 @@ def simulate(
         if progress is not None and found.judged % EVERY == 0:
             progress(found.judged)
         _compare(found, past, judge(past.call, held), judge(past.call, then))
+    names = directory.agents([workspace_id], {one.agent_id for one in found.examples})
+    found.examples = [replace(one, agent=names.get(one.agent_id, one.agent)) for one in found.examples]
     return found
 
 
@@ -82,9 +88,10 @@ def told(verdict: Verdict) -> str:
         case Deny():
             return f"deny ({verdict.code})"
         case Ask():
-            named = [("group", verdict.groups), ("person", verdict.people)]
-            whom = [*verdict.roles, *(f"{len(ids)} {name}" for name, ids in named if ids)]
-            return f"ask {verdict.quorum_approve} of {', '.join(whom) or 'nobody'}"
+            whom = [f"{role}s" for role in verdict.roles]
+            for ids, one, many in ((verdict.groups, "group", "groups"), (verdict.people, "person", "people")):
+                whom += [f"{len(ids)} {one if len(ids) == 1 else many}"] if ids else []
+            return f"ask {in_words(verdict.quorum_approve, whom)}"
         case _:
             return "observe"
 
@@ -105,4 +112,5 @@ def _compare(found: Simulation, past: PastCall, before: Verdict, after: Verdict)
     if len(found.examples) < EXAMPLES:
         call = past.call
         person = call.person.email if call.person else ""
-        found.examples.append(Change(past.at, call.tool, call.agent, person, call.arguments, now, then, after.policy))
+        named = (call.tool, call.agent, person, call.arguments)
+        found.examples.append(Change(past.at, *named, now, then, after.policy, call.agent_id))

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Actor, Role, Workspace
+from approvals import directory
 from approvals.autonomy import Autonomy
 from approvals.calls import Call
 from approvals.models import Effect, Policy
@@ -58,6 +59,7 @@ class Standing:
     edited: int
     median_seconds: float
     offer: bool = False
+    name: str = ""  # what people call the agent
 
     @property
     def rate(self) -> float:
@@ -97,6 +99,8 @@ def table(workspace_id: UUID) -> list[Standing]:
     with connection.cursor() as cursor:
         cursor.execute(_TABLE, parameters)
         rows = [Standing(*row) for row in cursor.fetchall()]
+    names = directory.agents([workspace_id], {row.agent_id for row in rows})
+    rows = [replace(row, name=names.get(row.agent_id, row.agent)) for row in rows]
     workspace, held = Workspace.objects.get(pk=workspace_id), policies.current(workspace_id)
     return [_with_offer(row, workspace, held) for row in rows]
 

@@ -8,7 +8,10 @@ from typing import Any
 from django import template
 from django.utils.safestring import SafeString
 
+from accounts.models import User
 from approvals import shown
+from approvals.models import Decision
+from approvals.services import endings
 from core.templatetags.moments import moment
 
 register = template.Library()
@@ -19,6 +22,24 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:
 def visible(text: object) -> SafeString:
     """A text of several lines, every character of it visible."""
     return shown.visible(text)
+
+
+@register.filter
+def called(user: User | None) -> SafeString:
+    """What a person is called, by name or else by address."""
+    return shown.visible_line(endings.called(user))
+
+
+@register.filter
+def person(user: User | None) -> SafeString:
+    """A person by name, with the address that tells them from others of that name."""
+    return shown.visible_line(endings.told_apart(user))
+
+
+@register.filter
+def past(decision: str) -> str:
+    """What somebody did who said so: `approved` for `approve`."""
+    return {Decision.APPROVE: "approved", Decision.REJECT: "rejected"}.get(Decision(decision), "answered")
 
 
 @register.filter

@@ -324,7 +324,7 @@ def test_a_call_that_nobody_makes_is_judged_by_the_rules_that_hold(console, owne
     def said(**more):
         return console.get("/console/policies/try/", {**query, **more}).content.decode()
 
-    assert "It would wait for people: ask 1 of manager" in said()
+    assert "It would wait for people: ask managers for 1 vote" in said()
     assert "does not have service_restart" in said()
     policies.save(
         Policy(workspace=workspace, name="No web", effect="deny", condition='args.service == "web"'), by=owner

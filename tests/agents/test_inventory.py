@@ -222,10 +222,10 @@ def test_an_inventory_that_cannot_be_asked_refuses_nothing_and_is_not_asked_agai
     assert "enum" not in offered.parameters["properties"]["service"]
     preview = registry.preview(spec, {"service": "anything"}, connected())
     assert preview["diff"][0]["before"] == "not known now"
-    assert preview["details"]["since"] == "Service inventory did not answer a moment ago."
+    assert preview["details"]["not known because"] == "Service inventory did not answer a moment ago."
     http.forget()
     preview = registry.preview(spec, {"service": "anything"}, connected())
-    assert preview["details"]["since"] == "Service inventory does not answer: its name cannot be resolved."
+    assert preview["details"]["not known because"] == "Service inventory does not answer: its name cannot be resolved."
 
 
 def test_words_from_outside_can_be_stored(server, connected, workspace):
@@ -235,7 +235,7 @@ def test_words_from_outside_can_be_stored(server, connected, workspace):
     assert offered.parameters["properties"]["service"]["enum"] == ["web"]
     preview = shown("service_restart", connected(), service="web")
     assert preview["diff"][0]["before"] == "odd\ufffd"
-    assert len(preview["details"]["since"]) == 20_000
+    assert len(preview["details"]["in this state since"]) == 20_000
     result = call("service_status", connected())
     assert "\x00" not in result.content + result.summary
     with pytest.raises(Invalid, match="there are: web"):
@@ -253,8 +253,8 @@ def test_a_manager_reads_where_a_restart_happens(server, connected):
     found = shown("service_restart", connected(), service="web")
     place = f"Service inventory at 127.0.0.1:{server.port}"
     assert found["sentence"] == f"Restart the service web ({place})."
-    assert found["diff"] == [{"what": "state of web", "before": "running", "after": "running, begun anew"}]
-    assert found["details"] == {"where": place, "since": "2026-07-01T06:00:00Z", "version": "1.2.3"}
+    assert found["diff"] == [{"what": "state of web", "before": "running", "after": "running, restarted"}]
+    assert found["details"] == {"where": place, "in this state since": "2026-07-01T06:00:00Z", "version": "1.2.3"}
 
 
 def test_of_a_long_log_the_latest_lines_are_told(server, connected, monkeypatch):

@@ -167,7 +167,7 @@ def test_a_name_that_could_not_be_a_part_of_a_path_is_refused(context, name):
 def test_a_manager_reads_what_a_restart_changes(context):
     found = shown("service_restart", context(), service="mailer")
     assert found["sentence"] == "Restart the service mailer (sandbox inventory)."
-    assert found["diff"] == [{"what": "state of mailer", "before": "stopped", "after": "running, begun anew"}]
+    assert found["diff"] == [{"what": "state of mailer", "before": "stopped", "after": "running, restarted"}]
     assert found["details"]["where"] == "sandbox inventory"
 
 

@@ -69,7 +69,7 @@ def test_a_manager_approves(desk: Desk, member: Actor, manager: Actor, browser: 
     assert (fresh(approval).status, fresh(approval).decided_by) == ("approved", manager.user)
     assert events(approval) == ["requested", "approved"]
     text = plain(client.get(page_of(approval)).text)
-    assert "Approved by manager@home.example" in text
+    assert "Approved by Manager (manager@home.example)" in text
     assert 'value="approve"' not in client.get(page_of(approval)).text
 
 
@@ -111,7 +111,7 @@ def test_one_of_two_votes_is_told_as_one(
     approval = request(desk, member, quorum_approve=2)
     sent = {"decision": "approve", "digest": approval.digest}
     page = browser(manager).post(page_of(approval, "decide"), sent, follow=True)
-    assert "Your vote is counted; 1 of 2 are there." in plain(page.text)
+    assert "Your vote is counted: 1 of 2 votes." in plain(page.text)
     assert "1 of 2 votes to approve" in plain(browser(colleague).get(page_of(approval)).text)
     again = post(browser(manager), approval)
     assert (again.status_code, fresh(approval).status) == (409, "pending")
@@ -139,7 +139,7 @@ def test_who_comes_second_is_told_what_happened(
 
 @pytest.mark.parametrize(
     ("status", "told"),
-    [("expired", "Nobody decided in time: this ended"), ("cancelled", "This was taken back"),
+    [("expired", "Nobody decided in time: this ended"), ("cancelled", "This was cancelled"),
      ("superseded", "and was judged anew; if that asks again, the inbox has a new request. Reason: Other rules.")],
 )  # fmt: skip
 def test_who_comes_when_it_is_over_is_told_how_it_ended(
@@ -302,7 +302,7 @@ def test_the_standing_tells_an_open_page_what_a_colleague_did(
     approvals.decide(approval.pk, by=colleague, decision=Decision.APPROVE)
     text = client.get(page_of(approval, "standing")).text
     assert "data-open" not in text
-    assert "Approved by colleague@home.example" in plain(text)
+    assert "Approved by Colleague (colleague@home.example)" in plain(text)
 
 
 def test_earlier_decisions_on_the_same_tool_stand_beside(

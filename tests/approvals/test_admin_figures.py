@@ -48,7 +48,7 @@ def test_each_day_tells_its_verdicts_and_its_times(desk: Desk, member: Actor) ->
     assert third.p90 == datetime.timedelta(seconds=20 + 0.8 * 580)
     assert (second.rejected, second.expired) == (1, 1)
     assert second.median == datetime.timedelta(seconds=5), "what nobody decided has no time to decide"
-    assert (first.withdrawn, today.open) == (2, 1)
+    assert (first.cancelled, first.superseded, today.open) == (1, 1, 1)
     assert sum(day.total for day in found.days) == 8
     assert found.whole
 
@@ -77,7 +77,7 @@ def test_the_first_page_draws_the_own_workspaces(
     request(desk, member)
     request(desk, stranger)
     page = browser(manager).get("/admin/").text
-    assert "1 approved, 0 rejected, 0 expired, 0 withdrawn, 1 pending" in page
+    assert "1 approved, 0 rejected, 0 expired, 0 cancelled, 0 superseded, 1 pending" in page
     assert "half within 0 s" in page
     drawn: dict[str, Any] = overview.pictures([workspace.pk])
     assert drawn["approval_tallest"] == 2

@@ -35,7 +35,10 @@ def test_policies_stand_in_plain_words(console, owner, workspace):
                condition="args.sum > 100.0", quorum_approve=2), by=owner,
     )  # fmt: skip
     text = console.get("/console/policies/").content.decode()
-    assert "Ask 2 of manager, for 1 d, when the agent bank calls pay, of risk external, if args.sum &gt; 100.0." in text
+    assert (
+        "Ask managers for 2 votes within 1 d, when the agent bank calls pay, of risk external, if args.sum &gt; 100.0."
+        in text
+    )
 
 
 def test_a_policy_is_put_before_another_in_one_version(console, three):

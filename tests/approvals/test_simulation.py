@@ -61,7 +61,7 @@ def test_what_would_change_is_counted_and_shown(workspace, memory, member):
     )
     found = simulate(draft)
     assert (found.judged, found.changed, found.whole) == (13, 4, True)
-    assert found.counts == {("ask 1 of manager", "deny (denied_by_policy)"): 4}
+    assert found.counts == {("ask managers for 1 vote", "deny (denied_by_policy)"): 4}
     first = found.examples[0]
     assert (first.tool, first.agent, first.person, first.policy) == (
         "service_restart",
@@ -83,19 +83,21 @@ def test_each_way_that_a_verdict_can_change_is_counted_apart(workspace, memory):
         drafted(workspace, "Quick", tool="door_unlock", request_lasts=timedelta(minutes=1)),
     )
     assert found.counts == {
-        ("ask 1 of manager", "allow"): 3,
-        ("allow", "ask 2 of admin"): 2,
-        ("ask 1 of manager", "ask 1 of manager, on other terms"): 1,
+        ("ask managers for 1 vote", "allow"): 3,
+        ("allow", "ask admins for 2 votes"): 2,
+        ("ask managers for 1 vote", "ask managers for 1 vote, on other terms"): 1,
     }
 
 
 def test_a_rule_that_is_changed_or_goes_is_held_against_what_it_says_now(owner, workspace, memory):
     policy = made(owner, effect=Effect.DENY, tool="service_restart")
-    assert simulate(Draft(policy=policy, remove=True)).counts == {("deny (denied_by_policy)", "ask 1 of manager"): 10}
+    assert simulate(Draft(policy=policy, remove=True)).counts == {
+        ("deny (denied_by_policy)", "ask managers for 1 vote"): 10
+    }
     policy.tool = "door_unlock"
     assert simulate(Draft(policy=policy)).counts == {
-        ("deny (denied_by_policy)", "ask 1 of manager"): 10,
-        ("ask 1 of manager", "deny (denied_by_policy)"): 1,
+        ("deny (denied_by_policy)", "ask managers for 1 vote"): 10,
+        ("ask managers for 1 vote", "deny (denied_by_policy)"): 1,
     }
     policy.refresh_from_db()
     assert simulate(Draft(policy=policy)).changed == 0
@@ -149,8 +151,8 @@ def test_the_shell_says_what_would_change(workspace, memory, file):
     ]
     told = shell("simulate", "--workspace", "home", file(rules))
     assert "11 of 13 calls would be judged otherwise." in told
-    assert "10  ask 1 of manager -> deny (denied_by_policy)" in told
-    assert '{"service": "billing"}: ask 1 of manager -> deny' in told
+    assert "10  ask managers for 1 vote -> deny (denied_by_policy)" in told
+    assert '{"service": "billing"}: ask managers for 1 vote -> deny' in told
     assert not Policy.objects.exists()
 
 

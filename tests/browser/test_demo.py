@@ -176,7 +176,7 @@ def test_where_two_must_approve_two_do(live: Stack, inbox_of: Callable[..., Page
     open_one(second, asked)
     open_one(first, asked)
     approve(first)
-    expect(first.get_by_text("Your vote is counted; 1 of 2 are there.")).to_be_visible()
+    expect(first.get_by_text("Your vote is counted: 1 of 2 votes.")).to_be_visible()
     assert effects(live) == []
     expect(second.locator("#standing")).to_contain_text("1 of 2 votes to approve")
     approve(second)

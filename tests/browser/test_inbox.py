@@ -85,7 +85,7 @@ def for_good(page: Page) -> None:
     """Approve what cannot be taken back, from its page."""
     page.locator("[data-bar]").get_by_role("link", name="Approve…").click()
     page.get_by_label(re.compile("I have read the arguments")).check()
-    bar(page, "Approve for good").click()
+    bar(page, "Approve now").click()
 
 
 def test_a_request_arrives_and_is_counted_in_the_list_the_bar_and_the_title(
@@ -110,7 +110,7 @@ def test_what_a_colleague_decides_goes_and_says_who_decided(
     page = at(manager)
     page.locator(f'[data-id="{stays.pk}"] a').focus()
     approvals.decide(gone.pk, by=colleague, decision=Decision.APPROVE)
-    expect(page.locator(f'[data-id="{gone.pk}"]')).to_contain_text("Approved by colleague@home.example")
+    expect(page.locator(f'[data-id="{gone.pk}"]')).to_contain_text("Approved by Colleague")
     expect(page.locator(f'[data-id="{stays.pk}"] a')).to_be_focused()
     expect(page.locator("[data-waiting]")).to_have_text("1 waiting")
 
@@ -124,7 +124,7 @@ def test_a_member_hears_of_their_own_request_alone(desk: Desk, member: Actor, ma
     expect(page.locator("[data-live]")).to_have_text("Live")
     ask(desk, manager, "of others")
     approvals.decide(own.pk, by=manager, decision=Decision.REJECT, reason="Not today.")
-    expect(page.locator("#standing")).to_contain_text("Rejected by manager@home.example")
+    expect(page.locator("#standing")).to_contain_text("Rejected by Manager (manager@home.example)")
     assert len([frame for frame in frames if "changed" in frame]) == 1
 
 
@@ -139,7 +139,7 @@ def test_what_is_typed_stays_until_somebody_else_has_decided(
     expect(page.get_by_label("Reason")).to_have_value("I was just writing")
     third = person(workspace, "third", Role.MANAGER)
     approvals.decide(approval.pk, by=third, decision=Decision.APPROVE)
-    expect(page.locator("#standing")).to_contain_text("Approved by third@home.example")
+    expect(page.locator("#standing")).to_contain_text("Approved by Third (third@home.example)")
     expect(page.locator("[data-bar]")).to_have_count(0)
     expect(page.get_by_text("This request has changed while you looked at it.")).to_be_hidden()
 
@@ -236,10 +236,10 @@ def test_what_cannot_be_taken_back_is_said_in_words_and_takes_a_second_step(
     page = at(manager, page_of(approval), size=PHONE)
     page.locator("[data-bar]").get_by_role("link", name="Approve…").dblclick()
     expect(page.get_by_role("heading", name="This cannot be taken back")).to_be_visible()
-    bar(page, "Approve for good").dblclick()
+    bar(page, "Approve now").dblclick()
     assert fresh(approval).status == "pending", "the box is not ticked"
     page.get_by_label(re.compile("I have read the arguments")).check()
-    bar(page, "Approve for good").click()
+    bar(page, "Approve now").click()
     expect(page.get_by_text("Approved. Restart billing.")).to_be_visible()
 
 

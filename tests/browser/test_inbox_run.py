@@ -38,6 +38,8 @@ def test_a_run_goes_on_once_the_manager_has_clicked_and_the_requester_sees_it(
 ) -> None:
     boss = of_demo("manager", INBOX, size=PHONE)
     expect(boss.locator("[data-live]")).to_have_text("Live")
+    for one in boss.get_by_role("navigation", name="Lists").get_by_role("link").all():
+        expect(one).to_be_in_viewport(ratio=1)
     asking = Asking(live, f'{RESTART} [[rehearse: call=service_restart {{"service": "web"}}]]')
     asked = asking.wait_for("approval_required")
     mine = of_demo("member", f"{INBOX}?show=asked", size=WIDE)

@@ -67,7 +67,7 @@ def test_what_a_colleague_decides_goes_and_says_who_decided(
     expect(rows(page)).to_have_count(2)
     approvals.decide(gone.pk, by=colleague, decision=Decision.APPROVE)
     row = page.locator(f'[data-id="{gone.pk}"]')
-    expect(row).to_contain_text("Approved by colleague@home.example")
+    expect(row).to_contain_text("Approved by Colleague")
     expect(row.locator("input")).to_have_count(0)
     expect(page.locator('[data-count="mine"]')).to_have_text("1")
     page.clock.fast_forward(10_000)
@@ -158,7 +158,7 @@ def test_an_open_page_tells_that_a_colleague_was_faster_and_keeps_nothing_to_pre
     expect(page.locator("#standing")).to_contain_text("1 of 2 votes to approve")
     expect(page.get_by_label("Reason")).to_have_value("I was just writing")
     approvals.decide(approval.pk, by=person(manager.workspace, "third", Role.MANAGER), decision=Decision.APPROVE)
-    expect(page.locator("#standing")).to_contain_text("Approved by third@home.example")
+    expect(page.locator("#standing")).to_contain_text("Approved by Third (third@home.example)")
     expect(page.locator("button[name=decision]")).to_have_count(0)
 
 
@@ -247,3 +247,17 @@ def test_the_channel_lost_and_found_again_is_no_end(
     ask(desk, member, "billing")
     expect(rows(page)).to_have_count(1)
     expect(page.locator("[data-live]")).to_have_text("Live")
+
+
+def test_a_list_of_the_admin_tells_times_by_the_readers_clock_and_has_nothing_over_its_rows(
+    served: str, desk: Desk, member: Actor, manager: Actor, signed_in: SignedIn
+) -> None:
+    approval = ask(desk, member, "billing")
+    page = signed_in(manager)
+    page.context.new_cdp_session(page).send("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
+    page.goto(f"{served}/admin/approvals/approval/")
+    time = page.locator("#result_list time")
+    expect(time).to_have_text(re.compile(r"GMT\+9$"))
+    expect(time).to_have_attribute("title", f"{approval.created_at:%-d %b %Y, %H:%M:%S} UTC")
+    assert page.locator("#result_list tbody tr").bounding_box()["height"] < 60
+    assert page.locator("#main > :last-child").evaluate("(foot) => getComputedStyle(foot).position") == "static"

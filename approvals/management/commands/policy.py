@@ -61,7 +61,8 @@ class Command(BaseCommand):
         for row in rows:
             off = "" if row.enabled else " (off)"
             self.stdout.write(f"{row.priority:5} {row.effect:5} {row.tool:30} {row.name}{off}")
-        self.stdout.write(f"{len(rows)} rules, version {policies.current(workspace.pk).version}")
+        many = "1 rule" if len(rows) == 1 else f"{len(rows)} rules"
+        self.stdout.write(f"{many}, version {policies.current(workspace.pk).version}")
 
     def _export(self, workspace: Workspace, **_: Any) -> None:
         self.stdout.write(json.dumps(rulefile.write(workspace), indent=2, ensure_ascii=False))
