@@ -93,6 +93,13 @@ class AccountAdapter(DefaultAccountAdapter):
         email = str(credentials.get("email", "")).strip().lower()
         login.record_failure(User.objects.filter(email=email).first(), via="page")
 
+    def send_notification_mail(
+        self, template_prefix: str, user: Any, context: dict[str, Any] | None = None, email: str | None = None
+    ) -> None:
+        """Tell somebody what was changed on their account; what they do about it depends on how they sign in."""
+        context = {"password": user.has_usable_password(), **(context or {})}
+        super().send_notification_mail(template_prefix, user, context, email)
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Leave the e-mail to a worker."""
         request = current.request
@@ -136,10 +143,11 @@ class SocialAdapter(DefaultSocialAccountAdapter):
         """Connect who is known by their verified address to the provider's person, and tell the log, in one piece.
 
         Raises NotInGroups for who has no part in this installation by the provider's groups; whose identity is known
-        is signed out everywhere by that.
+        is signed out everywhere by that. Raises WorkspaceMissing where it is not known in what their part would be.
         """
         user = sociallogin.user if sociallogin.is_existing else None
         try:
+            provisioning.check_workspace(user, _verified(sociallogin))
             provisioning.check_groups(user, oidc.claims(sociallogin))
         except provisioning.NotInGroups:
             if user is None or sociallogin._did_authenticate_by_email:
@@ -149,12 +157,16 @@ class SocialAdapter(DefaultSocialAccountAdapter):
                 if request.user == user:
                     logout(request)  # this browser's own session, which would be stored again otherwise
             raise
+        except provisioning.WorkspaceMissing:
+            login.record_failure(user, via="oidc")
+            raise
         if user is None or not sociallogin._did_authenticate_by_email:
             return
         with transaction.atomic():
             if user.is_superuser and settings.OIDC_BREAK_GLASS:
                 people.proved(user)  # whose password would end otherwise
-            provisioning.claim(user, sociallogin._did_authenticate_by_email)
+            # The letter that allauth writes then tells of it.
+            sociallogin.account.ended = provisioning.claim(user, sociallogin._did_authenticate_by_email)
             sociallogin._accept_login(request)
         sociallogin._did_authenticate_by_email = None  # allauth does it later, and in several pieces
 

@@ -39,6 +39,7 @@ LEEWAY_SECONDS = 60  # that clocks may differ
 TRIES = 10  # times those of an account: a whole office may stand behind one address, and each sign-in asks twice
 ANYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 """Where the provider may be: the operator chose it."""
+DESCRIPTION = "/.well-known/openid-configuration"
 NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 KEPT = ("sub", "email", "name")
 """What the account's row keeps of the claims; the rest serves this one sign-in."""
@@ -77,6 +78,29 @@ class Session(requests.Session):
         return response
 
 
+def described() -> dict[str, Any]:
+    """The provider's own description; raises OAuth2Error where it is not to be had, or is another's."""
+    found = fetched(settings.OIDC_ISSUER + DESCRIPTION)
+    if missing := [name for name in NEEDED if not isinstance(found.get(name), str)]:
+        raise OAuth2Error(f"the provider's configuration lacks {', '.join(missing)}")
+    if found["issuer"].rstrip("/") != settings.OIDC_ISSUER:
+        raise OAuth2Error("the provider's configuration names another issuer")
+    return found
+
+
+def fetched(url: str, **kwargs: Any) -> dict[str, Any]:
+    """An object of JSON that the provider serves; raises OAuth2Error where it does not."""
+    try:
+        with Session() as session:
+            response = session.get(url, **kwargs)
+        found = json.loads(response.content) if response.status_code == 200 else None
+    except (requests.RequestException, ValueError) as error:
+        raise OAuth2Error(f"the provider does not answer: {type(error).__name__}") from error
+    if not isinstance(found, dict):
+        raise OAuth2Error(f"the provider answered {response.status_code}")
+    return found
+
+
 class Adapter(OpenIDConnectOAuth2Adapter):
     """What is asked of the provider, and what is believed."""
 
@@ -86,14 +110,9 @@ class Adapter(OpenIDConnectOAuth2Adapter):
 
     @property
     def openid_config(self) -> dict[str, Any]:
-        """The provider's own description; raises OAuth2Error where it is not to be had, or is another's."""
+        """As `described`, asked once; raises OAuth2Error."""
         if not hasattr(self, "_openid_config"):
-            found = self._fetch(self.get_provider().server_url)
-            if missing := [name for name in NEEDED if not isinstance(found.get(name), str)]:
-                raise OAuth2Error(f"the provider's configuration lacks {', '.join(missing)}")
-            if found["issuer"].rstrip("/") != settings.OIDC_ISSUER:
-                raise OAuth2Error("the provider's configuration names another issuer")
-            self._openid_config: dict[str, Any] = found
+            self._openid_config: dict[str, Any] = described()
         return self._openid_config
 
     def get_access_token_data(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -115,7 +134,7 @@ class Adapter(OpenIDConnectOAuth2Adapter):
             raise OAuth2Error("the provider sent no ID token")
         wanted = ("email", settings.OIDC_GROUPS_CLAIM) if settings.OIDC_ROLES else ("email",)
         if not all(name in found for name in wanted) and self.openid_config.get("userinfo_endpoint"):
-            more = self._fetch(self.profile_url, headers={"Authorization": f"Bearer {token.token}"})
+            more = fetched(self.profile_url, headers={"Authorization": f"Bearer {token.token}"})
             if more.get("sub") != found["sub"]:
                 raise OAuth2Error("the user info is another person's")
             found = {**more, **found}
@@ -124,7 +143,7 @@ class Adapter(OpenIDConnectOAuth2Adapter):
         return self.get_provider().sociallogin_from_response(request, found)
 
     def _verified(self, app: Any, id_token: str) -> dict[str, Any]:
-        keys = self._fetch(self.openid_config["jwks_uri"])
+        keys = fetched(self.openid_config["jwks_uri"])
         try:
             kid = jwt.get_unverified_header(id_token).get("kid")
             known = [key for key in jwt.PyJWKSet.from_dict(keys).keys if kid in (None, key.key_id)]
@@ -147,17 +166,6 @@ class Adapter(OpenIDConnectOAuth2Adapter):
         if not nonce or not constant_time_compare(str(claims.get("nonce", "")), nonce):
             raise OAuth2Error("the ID token was not asked for here")
         return claims
-
-    def _fetch(self, url: str, **kwargs: Any) -> dict[str, Any]:
-        try:
-            with Session() as session:
-                response = session.get(url, **kwargs)
-            found = json.loads(response.content) if response.status_code == 200 else None
-        except (requests.RequestException, ValueError) as error:
-            raise OAuth2Error(f"the provider does not answer: {type(error).__name__}") from error
-        if not isinstance(found, dict):
-            raise OAuth2Error(f"the provider answered {response.status_code}")
-        return found
 
 
 class Provider(OpenIDConnectProvider):

@@ -23,7 +23,8 @@ def compose(id: UUID, type: str, payload: dict[str, Any], to: str, at: datetime)
     else:
         one = texts.of(type, payload, at)
         told = {"heading": one.heading, "notices": [one]}
-    context = {**told, "footer": FOOTER}
+    asks = any(one.action == texts.DECIDE for one in told["notices"])
+    context = {**told, "footer": FOOTER if asks else ""}
     message = EmailMultiAlternatives(
         subject=f"[Countersign] {told['heading']}",
         body=render_to_string("email/notice.txt", context),

@@ -43,7 +43,7 @@ class LoginView(APIView):
         lockout.count_account(request._request, email)
         try:
             tokens = login.sign_in(**given.validated_data)
-        except login.LoginFailed:
+        except (login.LoginFailed, login.SuperusersOnly):
             lockout.failed(request._request, email)
             raise
         lockout.passed(request._request, tokens.actor.user)

@@ -89,7 +89,14 @@ def _shown(
     request: HttpRequest, invitation: Invitation, way: str, *, form: forms.Form | None = None, status: int = 200
 ) -> HttpResponse:
     role = Role(invitation.role)
-    context = {"invitation": invitation, "way": way, "form": form, "role": role.label, "role_about": ROLES[role]}
+    context = {
+        "invitation": invitation,
+        "way": way,
+        "form": form,
+        "role": role.label,
+        "role_about": ROLES[role],
+        "groups_of": settings.OIDC_NAME if invitations.follows_groups(invitation.workspace) else "",
+    }
     return render(request, "account/invited.html", context, status=status)
 
 

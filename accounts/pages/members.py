@@ -115,6 +115,7 @@ def invite(request: HttpRequest, actor: Actor) -> HttpResponse:
         _count(actor)
         return _sent(request, actor, *invitations.invite(by=actor, **given))
 
+    by_groups = f" Who signs in at {settings.OIDC_NAME} has the role here that their groups there give."
     return console.act(
         request,
         actor,
@@ -122,7 +123,8 @@ def invite(request: HttpRequest, actor: Actor) -> HttpResponse:
         send,
         form=InviteForm(console.sent(request), initial={"role": Role.MEMBER}),
         title="Invite somebody",
-        text=f"The link in the letter works once, for {invitations.LASTS.days} days. You can take it back until then.",
+        text=f"The link in the letter works once, for {invitations.LASTS.days} days. You can take it back until then."
+        + (by_groups if invitations.follows_groups(actor.workspace) else ""),
         button="Send the invitation",
     )
 

@@ -145,7 +145,8 @@ def waiting_for(email: str) -> list[Invitation]:
 def accept(invitation: Invitation, *, user: User) -> Membership:
     """Let a person join whose account has the very address; raises ForAnother or InvitationGone.
 
-    Who became a member by other means meanwhile has the role of the invitation, if that may do more.
+    Who became a member by other means meanwhile has the role of the invitation, if that may do more and is not the
+    provider's to give.
     """
     if user.email != invitation.email or not user.is_active:
         raise ForAnother
@@ -153,7 +154,8 @@ def accept(invitation: Invitation, *, user: User) -> Membership:
     held = Membership.objects.filter(workspace=invitation.workspace_id, user=user).first()
     if held is None:
         return _joined(invitation)
-    if members.ORDER.index(Role(invitation.role)) < members.ORDER.index(Role(held.role)):
+    more = members.ORDER.index(Role(invitation.role)) < members.ORDER.index(Role(held.role))
+    if more and not follows_groups(invitation.workspace):
         members.change_role(held, invitation.role, by=invitation.invited_by)
     _accepted(invitation, user)
     return held
@@ -177,6 +179,11 @@ def accept_new(invitation: Invitation, *, name: str, password: str | None) -> Me
 def has_account(invitation: Invitation) -> bool:
     """Whether somebody signs in with the address already; told to nobody but who holds the link."""
     return User.objects.filter(email=invitation.email).exists()
+
+
+def follows_groups(workspace: Workspace) -> bool:
+    """Whether who signs in at the identity provider has the role there that their groups give, at each sign-in."""
+    return bool(settings.OIDC_ROLES) and workspace.slug == settings.OIDC_WORKSPACE
 
 
 def _joined(invitation: Invitation, **new: str | None) -> Membership:
@@ -234,6 +241,7 @@ def _post(invitation: Invitation, token: str, by: Actor) -> str:
             "email": _line(by.user.email),
             "workspace": workspace,
             "role": Role(invitation.role).label.lower(),
+            "groups_of": settings.OIDC_NAME if follows_groups(by.workspace) else "",
             "link": link,
             "days": LASTS.days,
         },

@@ -40,6 +40,14 @@ class PasswordsOff(Forbidden):
     default_detail = "Passwords are off here: sign in at the identity provider, and use an API key for programs."
 
 
+class SuperusersOnly(PasswordsOff):
+    """Only superusers have a password, and this was none of theirs, or wrong; which of these is not told."""
+
+    default_detail = (
+        f"{PasswordsOff.default_detail} If you run this installation: the address or the password is wrong."
+    )
+
+
 class RefreshRefused(Unauthorized):
     """The refresh token is invalid, expired, used before, or its person no longer belongs."""
 
@@ -60,9 +68,9 @@ class Tokens:
 def sign_in(email: str, password: str, *, workspace: str = "", code: str = "") -> Tokens:
     """Tokens for the person in the workspace (its id or slug; their first one if empty).
 
-    An unknown address costs the same work as a wrong password and is answered alike, and both are recorded. Raises
-    LoginFailed, PasswordsOff, MfaRequired without the code that the account asks for, MfaSetupRequired, and RateLimited
-    after too many codes.
+    An unknown address costs the same work as a wrong password and is answered alike, and both are recorded; so is a
+    right password of somebody who may not use it. Raises LoginFailed, PasswordsOff, SuperusersOnly, MfaRequired
+    without the code that the account asks for, MfaSetupRequired, and RateLimited after too many codes.
     """
     check_passwords_on()
     user = User.objects.filter(email=email.strip().lower()).first()
@@ -70,7 +78,7 @@ def sign_in(email: str, password: str, *, workspace: str = "", code: str = "") -
     membership = _membership(user, workspace) if user and known and user.is_active else None
     if user is None or membership is None or not may_use_password(user):
         record_failure(user, workspace=workspace, via="api")
-        raise LoginFailed
+        raise SuperusersOnly if settings.OIDC_ONLY else LoginFailed
     _check_second_factor(user, membership, code)
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(last_login=Now())

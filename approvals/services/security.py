@@ -2,7 +2,10 @@
 
 from ipaddress import ip_address, ip_network
 
+from django.db.models import QuerySet
+
 from accounts.models import User, Workspace
+from accounts.services import login
 from approvals.models import SignInPlace
 from approvals.preferences import KEY, SIGN_IN
 from approvals.services import audit, notices
@@ -30,7 +33,7 @@ def _tell_of_key(entry: ledger.Entry) -> None:
     whose = User.objects.filter(email=entry.data["of"])
     named = Workspace.objects.filter(pk=entry.workspace_id).values_list("name", flat=True).first()
     told = {name: entry.data[name] for name in ("name", "kind")}
-    told |= {"by": entry.who.label, "workspace": named, "ip": ledger.origin().get("ip")}
+    told |= {"by": entry.who.label, "workspace": named, "ip": ledger.origin().get("ip"), "password": _typed(whose)}
     notices.tell(entry.workspace_id, "key.created", told, Audience(KEY, whose))
 
 
@@ -46,8 +49,15 @@ def _tell_of_place(entry: ledger.Entry) -> None:
     first = not known.exists()
     SignInPlace.objects.bulk_create([SignInPlace(user_id=user_id, place=place)], ignore_conflicts=True)
     if not first:
-        told = {"ip": ip, "via": entry.data.get("via")}
-        notices.tell(entry.workspace_id, "login.new_place", told, Audience(SIGN_IN, User.objects.filter(pk=user_id)))
+        whose = User.objects.filter(pk=user_id)
+        told = {"ip": ip, "via": entry.data.get("via"), "password": _typed(whose)}
+        notices.tell(entry.workspace_id, "login.new_place", told, Audience(SIGN_IN, whose))
+
+
+def _typed(whose: QuerySet[User]) -> bool:
+    """Whether the person has a password here that they could change."""
+    user = whose.first()
+    return bool(user and user.has_usable_password() and login.may_use_password(user))
 
 
 def _place(ip: str) -> str:

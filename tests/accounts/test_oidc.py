@@ -13,7 +13,7 @@ from django.test import Client, RequestFactory
 
 from accounts.adapters import AccountAdapter
 from accounts.models import Membership, Role, User
-from accounts.services import invitations
+from accounts.services import invitations, login
 from accounts.services.sessions import AT_PROVIDER
 from approvals.models import AuditEvent
 from tests import signing_in
@@ -249,13 +249,16 @@ def test_where_the_provider_has_it_all_no_password_counts(provider, member, sett
     assert "Sign in with Acme" in page
     settings.OIDC_BREAK_GLASS = True
     assert signing_in.post(boss.email, PASSWORD).status_code == 302
+    answers = []
     for email, password in ((member.user.email, PASSWORD), (boss.email, "wrong"), ("nobody@example.org", PASSWORD)):
         assert "are not correct" in signing_in.post(email, password).text
-        assert Api().post("/v1/auth/login", {"email": email, "password": password}).status_code == 401
+        told = Api().post("/v1/auth/login", {"email": email, "password": password})
+        answers.append((told.status_code, told.json()["code"], told.json()["detail"]))
+    assert set(answers) == {(403, "passwords_off", login.SuperusersOnly.default_detail)}, "whose was right is not told"
 
 
 def test_a_passkey_opens_nothing_where_the_provider_has_it_all(provider, member, settings):
-    login = Login(user=member.user)
+    trying = Login(user=member.user)
     for only, expected in ((False, None), (True, "/account/login/")):
         settings.OIDC_ONLY = only
         request = RequestFactory().get("/")
@@ -263,7 +266,7 @@ def test_a_passkey_opens_nothing_where_the_provider_has_it_all(provider, member,
         request._messages = FallbackStorage(request)
         answer = AccountAdapter(request).pre_login(
             request,
-            login.user,
+            trying.user,
             email_verification="none",
             signal_kwargs=None,
             email=None,

@@ -1,8 +1,11 @@
 """People of an identity provider: which account is theirs, what becomes of their role, what is stored in one piece."""
 
+import re
+from html import unescape
 from importlib import import_module
 from typing import Any
 
+import httpx
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
@@ -11,8 +14,8 @@ from django.apps import apps
 from django.test import Client
 
 from accounts import receivers
-from accounts.models import Invitation, Membership, Role, User
-from accounts.services import invitations, people, provisioning
+from accounts.models import Invitation, Letter, Membership, Role, User
+from accounts.services import invitations, keys, people, provisioning
 from accounts.services.sessions import AT_PROVIDER
 from approvals.models import AuditEvent
 from tests import signing_in
@@ -186,3 +189,63 @@ def test_refusals_of_the_provider_s_people_are_in_the_log(provider, member, grou
     go(client := Client())
     assert signed_in(client) is None
     assert failures() == [member.user.pk, None, member.user.pk]
+
+
+def test_where_the_rules_name_no_workspace_nobody_comes_in_by_them(provider, member, workspace, settings, caplog):
+    Membership.objects.filter(user=member.user).update(role=Role.MANAGER)
+    settings.OIDC_CREATE_PEOPLE, settings.OIDC_DOMAINS, settings.OIDC_WORKSPACE = True, ["acme.example"], "misspelt"
+    for email, roles in ((member.user.email, {"staff": "member"}), (GUEST, {})):
+        settings.OIDC_ROLES = roles
+        provider.person = claims(email, sub=email, groups=["staff"])
+        client = Client(headers={"Accept": "text/html"})
+        refused = go(client)
+        assert (refused.status_code, "OIDC_WORKSPACE names no workspace" in refused.text) == (503, True)
+        assert signed_in(client) is None
+    assert Membership.objects.get(user=member.user).role == Role.MANAGER
+    assert (failures(), User.objects.count()) == ([member.user.pk, None], 1)
+    said = [one.__dict__["workspace"] for one in caplog.records if one.name == provisioning.__name__]
+    assert said == ["misspelt"] * 2
+    boss = User.objects.create_superuser("boss@example.org", PASSWORD)
+    for email in (boss.email, member.user.email):
+        provider.person = claims(email, sub=email)
+        go(client := Client())
+        assert signed_in(client) == email, "no rule is about them"
+
+
+def test_an_invitation_leads_to_the_provider_and_says_that_groups_count_there(provider, owner, groups, settings):
+    settings.OIDC_NAME = "Example login"
+    made, link = invitations.invite(by=owner, email=GUEST, role=Role.MANAGER)
+    path = link.removeprefix("http://localhost:8000")
+    page, letter = Client().get(path).text, Letter.objects.get(to=GUEST)
+    way = re.search(r'href="([^"]+)">Sign in with Acme<', page)
+    assert way
+    for text in (page, letter.text):
+        assert "at Example login, your groups there say what you are" in text
+    provider.person = claims(GUEST, groups=["staff"])
+    begun = (client := Client()).get(unescape(way[1]))
+    back = httpx.get(begun["Location"], trust_env=False).headers["Location"]
+    assert client.get(back.removeprefix("http://testserver"))["Location"] == path
+    assert client.post(path)["Location"] == "/"
+    assert Membership.objects.get(user__email=GUEST).role == Role.MEMBER
+    assert not Invitation.objects.open().exists()
+    settings.OIDC_ROLES = {}
+    _, link = invitations.invite(by=owner, email="other@acme.example")
+    assert "your groups" not in Client().get(link.removeprefix("http://localhost:8000")).text
+
+
+def test_who_is_connected_reads_what_ended_by_that_and_what_to_do_fits_how_they_sign_in(provider, member, settings):
+    settings.EMAIL_HOST = "mail.example"
+    keys.create(workspace=member.workspace, user=member.user, name="Old", by=member.user)
+    proven = person(member.workspace, "proven", password=PASSWORD)
+    people.proved(proven.user)
+    for number, who in enumerate((member, proven)):
+        provider.person = claims(who.user.email, sub=str(number))
+        go(Client())
+    first, second = (Letter.objects.get(to=who.user.email) for who in (member, proven))
+    assert "Your account is connected to Acme" in first.subject
+    for text in ("the password and 1 API key, with all", "end the sessions that are not yours", "/account/sessions/"):
+        assert text in first.text
+    assert "change your password" not in first.text
+    assert "Your password goes on." in second.text
+    assert "change your password" in second.text
+    assert "ended" not in second.text

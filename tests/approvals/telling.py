@@ -30,6 +30,7 @@ def told(**more: Any) -> dict[str, Any]:
         "risk": "destructive",
         "agent": "devops",
         "companion": "devops",
+        "workspace": "Home",
         "requested_by": {"id": str(ids.new()), "name": "Mia"},
         "summary": "Restart the service billing.",
         "expires_at": "2026-01-06T09:00:00Z",

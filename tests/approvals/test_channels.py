@@ -118,7 +118,8 @@ def test_slack_gets_a_message_in_its_format(workspace, receiver):
     assert body["text"] == "service_restart waits for a decision"
     header, facts, link, about = body["blocks"]
     assert header == {"type": "header", "text": {"type": "plain_text", "text": body["text"], "emoji": False}}
-    assert {"type": "plain_text", "text": "Risk\ndestructive", "emoji": False} in facts["fields"]
+    for text in ("Risk\ndestructive", "Workspace\nHome"):
+        assert {"type": "plain_text", "text": text, "emoji": False} in facts["fields"]
     page = f"https://countersign.example/approvals/{item.payload['approval_id']}/"
     words = "Look at it, and decide where you may"
     assert link["text"] == {"type": "mrkdwn", "text": f"<{page}|{words}>", "verbatim": True}

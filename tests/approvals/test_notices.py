@@ -10,7 +10,7 @@ from django.db.models import F
 
 from accounts.models import Group, Membership, Role, User, Workspace
 from accounts.services import keys, login
-from approvals import delivery
+from approvals import delivery, emails
 from approvals.models import Approval, Decision, HeldNotice, OutboxItem, SignInPlace
 from approvals.preferences import MESSAGE, WAITING
 from approvals.services import approvals, digests, erasing, notices
@@ -45,6 +45,10 @@ def test_who_said_nothing_is_told_at_once(desk, member, manager, owner):
     request(desk, member)
     assert mails("approval.requested") == sorted([manager.user.email, owner.user.email])
     assert not HeldNotice.objects.exists()
+    item = OutboxItem.objects.first()
+    assert item is not None
+    mail = emails.compose(item.pk, item.type, item.payload, item.target, item.created_at)
+    assert f"Workspace: {member.workspace.name}" in mail.body
 
 
 def test_who_wants_nothing_is_told_nothing(desk, member, manager, owner):
@@ -73,6 +77,7 @@ def test_a_digest_is_one_e_mail_of_what_waits_the_most_urgent_first(desk, member
     places = [text.index(one) for one in ("data_drop", "mail_send", "note_write")]
     assert places == sorted(places)
     assert "gone_already" not in text
+    assert text.count(f"Workspace: {member.workspace.name}") == 3
     assert "Europe/Berlin" in text
     links = re.findall(r"https://\S+", text)
     assert links == [f"https://countersign.example/approvals/{one.pk}/" for one in (grave, soon, small)]
@@ -254,6 +259,9 @@ def test_a_key_that_somebody_makes_for_a_person_is_told_to_them(member, owner, w
     item = OutboxItem.objects.get()
     assert (item.target, item.type) == (member.user.email, "key.created")
     assert item.payload["by"] == owner.user.email
+    mail = emails.compose(item.pk, item.type, item.payload, item.target, item.created_at)
+    assert "have an admin of the workspace end the key, and change your password." in mail.body
+    assert emails.FOOTER not in mail.body, "it leads to no page on which anything is decided"
     keys.create(workspace=workspace, user=member.user, name="Of the command line")
     assert OutboxItem.objects.count() == 1
 
@@ -271,6 +279,28 @@ def test_a_sign_in_from_a_new_network_is_told_and_from_a_known_one_is_not(member
     assert sign_in("2001:db8:1::1") == 2
     assert sign_in("not an address") == 2
     assert not SignInPlace.objects.filter(place__contains="203").exists(), "what is kept is a hash"
+
+
+@pytest.mark.parametrize(
+    ("via", "password", "by", "todo"),
+    [
+        ("page", True, "the sign-in page", "change your password now: every session ends with it."),
+        ("page", False, "the sign-in page", "If that was not you, end that session, and tell an admin."),
+        ("oidc", True, "Example login", "end that session, change your password at Example login, and tell an admin."),
+    ],
+)
+def test_what_to_do_about_a_sign_in_fits_how_the_person_signs_in(member, settings, via, password, by, todo):
+    settings.PUBLIC_URL, settings.OIDC_NAME = "https://countersign.example", "Example login"
+    member.user.set_password("a long enough phrase 7" if password else None)
+    member.user.save()
+    for ip in ("198.51.100.7", "203.0.113.5"):
+        with ledger.came_from(ip=ip), transaction.atomic():
+            login.record_success(member.user, member.workspace.pk, via=via)
+    item = OutboxItem.objects.get(type="login.new_place")
+    mail = emails.compose(item.pk, item.type, item.payload, item.target, item.created_at)
+    for text in (f"By: {by}", todo, "See where you are signed in:\nhttps://countersign.example/account/sessions/"):
+        assert text in mail.body
+    assert emails.FOOTER not in mail.body + str(mail.alternatives)
 
 
 def test_only_members_are_told_and_it_belongs_into_a_transaction(transactional_db, workspace, member, stranger):

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from config.doctor import Check, Finding, Level, Wanted, examine, servers, surroundings, work
+from config.doctor import Check, Finding, Level, Wanted, examine, identities, servers, surroundings, work
 
 CHECKS: list[tuple[str, Check]] = [
     ("settings", surroundings.check_settings),
@@ -24,6 +24,7 @@ CHECKS: list[tuple[str, Check]] = [
     ("audit log", work.check_audit),
     ("memory", work.check_memory),
     ("providers", work.check_providers),
+    ("sign-in", identities.check_provider),
     ("e-mail", surroundings.check_mail),
 ]
 
