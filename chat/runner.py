@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
@@ -130,7 +130,7 @@ class Runner:
         except (asyncio.CancelledError, actions.Stopping):  # the second where it would have begun to wait
             outcome = None if self._abandoned else self._stopped()
         except DomainError as error:
-            outcome = self._outcome(RunState.FAILED, error.code, error.detail)
+            outcome = self._outcome(RunState.FAILED, error.code, error.detail, error.extra.get("budget"))
         except Exception as error:
             told: dict[str, object] = {"run_id": str(self.claim.run_id)}
             if isinstance(error, DbError) and not committing.at_fault(error):
@@ -347,7 +347,7 @@ class Runner:
             return self._outcome(RunState.FAILED, "internal_error", committing.UNSTORABLE)
         return self._outcome(RunState.CANCELLED)
 
-    def _outcome(self, state: RunState, code: str = "", message: str = "") -> Outcome:
+    def _outcome(self, state: RunState, code: str = "", message: str = "", budget: Any = None) -> Outcome:
         """What is to be stored; from here on nothing more is said but the ending."""
         self.log.settle()
         claim = self.claim
@@ -367,6 +367,7 @@ class Runner:
             cut=self._cut,
             error_code=code,
             error_message=message,
+            budget=budget,
         )
 
     def stored(self, outcome: Outcome, at: datetime | None) -> None:
@@ -389,7 +390,8 @@ def ending(outcome: Outcome, at: datetime | None) -> list[Event]:
         return [told, RunCompleted(str(outcome.message_id), outcome.text, outcome.provider, outcome.model)]
     if outcome.state == RunState.CANCELLED:
         return [RunCancelled(message_id, outcome.text, provider=outcome.provider, model=outcome.model)]
-    return [RunFailed(outcome.error_code, outcome.error_message, standings.retryable(outcome.error_code))]
+    code = outcome.error_code
+    return [RunFailed(code, outcome.error_message, standings.retryable(code), outcome.budget)]
 
 
 def rfc3339(at: datetime) -> str:

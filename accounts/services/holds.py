@@ -72,7 +72,8 @@ class Standing:
 class BudgetExceeded(DomainError):
     """A limit is reached; `budget` in the problem says which, how it stands, and when it begins anew.
 
-    Of a call that was not let through the detail says what would have been held back for it, the `needed`.
+    Of a call that was not let through it says what would have been held back for it, the `needed`, and so does the
+    detail; None at the door, where that is not known yet.
     """
 
     code: ClassVar[str] = "budget_exceeded"
@@ -80,7 +81,8 @@ class BudgetExceeded(DomainError):
     title: ClassVar[str] = "The budget is used up"
 
     def __init__(self, standing: Standing, needed: Amount | None = None) -> None:
-        super().__init__(_sentence(standing, needed), extra={"budget": told(standing)})
+        held_back = needed and {"tokens": needed.tokens, "usd": None if needed.usd is None else float(needed.usd)}
+        super().__init__(_sentence(standing, needed), extra={"budget": {**told(standing), "needed": held_back}})
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class RunError(DomainError):
                 "run_id": str(run.pk),
                 "session_id": str(run.conversation_id),
                 "retryable": event.retryable,
+                **({"budget": event.budget} if event.budget else {}),
             },
         )
         self.code = event.code  # type: ignore[misc]

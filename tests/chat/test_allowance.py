@@ -51,14 +51,15 @@ def stack(upstream: OpenAIServer) -> Iterator[Stack]:
 
 
 def test_fifty_at_once_against_an_allowance_for_ten_let_exactly_ten_through(stack, upstream, gate):
-    def ask(_: int) -> tuple[int, str]:
+    def ask(_: int) -> tuple[int, str, bool]:
         body = {"message": "Hello", "model": "gated"}
         answer = httpx.post(
             f"{stack.base_url}/v1/ai/chat", json=body, headers=stack.headers, timeout=90, trust_env=False
         )
-        return answer.status_code, answer.json().get("code", "")
+        told = answer.json()
+        return answer.status_code, told.get("code", ""), told.get("budget", {"needed": None})["needed"] is not None
 
-    answers: list[tuple[int, str]] = []
+    answers: list[tuple[int, str, bool]] = []
     with ThreadPoolExecutor(50) as pool:
         asked = [pool.submit(ask, number) for number in range(50)]
         for one in asked:
@@ -68,7 +69,7 @@ def test_fifty_at_once_against_an_allowance_for_ten_let_exactly_ten_through(stac
             assert len(upstream.chats) == 10
         finally:
             gate.set()
-    assert Counter(answers) == {(200, ""): 10, (402, "budget_exceeded"): 40}
+    assert Counter(answers) == {(200, "", False): 10, (402, "budget_exceeded", True): 40}, "all are told what is needed"
     assert len(upstream.chats) == 10
     assert stack.sql("SELECT count(*), sum(input_tokens + output_tokens) FROM accounts_usageentry") == [(10, 130)]
     assert stack.sql("SELECT tokens FROM accounts_budgetuse") == [(130,)]

@@ -11,13 +11,14 @@ from accounts.models import Budget, BudgetHold, BudgetUse, UsageEntry
 from accounts.services import budgets
 from accounts.services.holds import BudgetExceeded
 from agents import brain
-from agents.events import Status
+from agents.events import RunFailed, Status
 from agents.models import Provider
 from agents.providers import abilities
 from agents.providers.base import ProviderSpec
 from chat import committing, spending
+from chat.dialects.failures import RunError
 from chat.models import Message, Run, RunState
-from chat.runner import Runner
+from chat.runner import Runner, ending
 from chat.services import conversations, finishing, leases, ledger, runs
 from chat.services.ledger import Spent
 from core import bridge
@@ -131,6 +132,11 @@ def test_a_run_over_its_budget_ends_as_failed_and_no_model_is_asked(ask, workspa
     outcome = attempt()
     assert outcome is not None
     assert (outcome.state, outcome.error_code) == (RunState.FAILED, "budget_exceeded")
+    [failed] = ending(outcome, None)
+    assert isinstance(failed, RunFailed)
+    told = RunError(failed, run).extra["budget"]
+    assert told["tokens"] == {"limit": 100, "used": 0, "held": 0, "left": 100, "per_answer": 4_000}
+    assert 4_000 < told["needed"]["tokens"] < 8_000, "the question is held back for too"
     run.refresh_from_db()
     assert run.state == RunState.FAILED
     assert server.chats == []
