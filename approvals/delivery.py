@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import Error as DbError
 from standardwebhooks import Webhook
 
+from accounts.services import letters
 from approvals import cards, emails
 from approvals.services import outbox
 from approvals.services.outbox import Delivery, Outcome
@@ -30,6 +31,7 @@ SLOTS = 20  # deliveries under way at once
 MAIL_THREADS = 4
 SECONDS = 15.0  # that a receiver has for its answer
 GONE = 410
+LOGGED = "No mail server is set (EMAIL_HOST): it was written to the worker's log, and sent to nobody."
 PERMANENT = 500  # the SMTP code from which on another attempt would be refused as well
 
 
@@ -170,7 +172,7 @@ def signature(delivery: Delivery, body: str) -> dict[str, str]:
 
 
 def mail(delivery: Delivery) -> Outcome:
-    """Send an e-mail through Django's mail settings."""
+    """Send an e-mail through Django's mail settings; where there is no mail server, the outcome says so."""
     message = emails.compose(delivery.id, delivery.type, delivery.payload, delivery.target, delivery.created_at)
     try:
         message.send()
@@ -179,7 +181,7 @@ def mail(delivery: Delivery) -> Outcome:
         return Outcome(ok=False, status_code=code, error="The address was refused.", final=code >= PERMANENT)
     except (SMTPException, OSError) as error:
         return Outcome(ok=False, error=f"The mail server did not take it: {type(error).__name__}.")
-    return Outcome(ok=True)
+    return Outcome(ok=True, error=LOGGED if settings.EMAIL_BACKEND == letters.PRINTED else "")
 
 
 def _retry_after(value: str) -> float:

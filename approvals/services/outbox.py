@@ -59,7 +59,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of an attempt; `final` is a failure that no repetition mends, `gone` one that ends the endpoint."""
+    """What became of an attempt; `final` is a failure that no repetition mends, `gone` one that ends the endpoint.
+
+    An `error` of one that is ok says why nobody was reached nevertheless.
+    """
 
     ok: bool
     status_code: int | None = None

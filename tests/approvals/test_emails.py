@@ -8,6 +8,7 @@ from email import message_from_string
 import pytest
 from django.core import mail
 
+from accounts.services import letters
 from approvals import delivery, emails
 from approvals.models import OutboxItem
 from core import ids
@@ -149,3 +150,21 @@ def test_a_mail_server_that_is_away_is_tried_again(workspace, deliver, settings)
     item = OutboxItem.objects.get()
     assert (item.done_at, item.failed_at) == (None, None)
     assert "ConnectionRefusedError" in item.error
+
+
+def test_without_a_mail_server_a_letter_is_said_to_be_in_the_log_and_not_delivered(
+    workspace, deliver, settings, owner, browser, capsys
+):
+    put(workspace, emails=(APPROVER,))
+    deliver()
+    settings.EMAIL_BACKEND = letters.PRINTED
+    put(workspace, emails=("ada@example.org",))
+    deliver()
+    assert "To: ada@example.org" in capsys.readouterr().out
+    sent, logged = OutboxItem.objects.order_by("pk")
+    assert (bool(sent.done_at), sent.error) == (bool(logged.done_at), "") == (True, "")
+    admin = browser(owner)
+    page = admin.get("/admin/approvals/outboxitem/").text
+    assert re.findall(r"(?i)>\s*(delivered|written to the log)\s*<", page) == ["written to the log", "delivered"]
+    page = admin.get(f"/admin/approvals/outboxitem/{logged.pk}/change/").text
+    assert "No mail server is set (EMAIL_HOST)" in page

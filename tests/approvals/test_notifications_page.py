@@ -106,3 +106,9 @@ def test_a_clock_that_there_is_no_more_is_not_taken_for_another(browser, member)
 def test_choices_are_not_made_without_end(browser, settings):
     settings.LIMITS = {**settings.LIMITS, "write": 1}
     assert [browser.post(PAGE, filled()).status_code for _ in range(2)] == [302, 429]
+
+
+def test_it_says_where_e_mails_reach_nobody(browser, settings):
+    assert "No mail server is set here" in browser.get(PAGE).text
+    settings.EMAIL_HOST = "mail.example"
+    assert "No mail server" not in browser.get(PAGE).text
