@@ -24,6 +24,7 @@ HEAD_LINES = 60  # of a script, before its first statement of weight
 # What a newer program says and an older server does not know; it is a wish for no time limit, which is the default.
 UNKNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
 # Extensions stay with all that is theirs: a superuser may have made them, and who owns the tables could not again.
+# The sequence of an identity column goes with its table and cannot be dropped before it.
 EMPTY = b"""
 DO $$
 DECLARE
@@ -34,7 +35,7 @@ BEGIN
             WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname)
         FROM pg_class AS thing
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S') AND NOT EXISTS (
-            SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = thing.oid AND deptype = 'e')
+            SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = thing.oid AND deptype IN ('e', 'i'))
         UNION ALL
         SELECT format('ROUTINE IF EXISTS public.%I(%s) CASCADE', proname, pg_get_function_identity_arguments(thing.oid))
         FROM pg_proc AS thing

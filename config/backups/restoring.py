@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from django.db.migrations.loader import MigrationLoader
 from redis.exceptions import RedisError
 
 from approvals.models import AuditSeal
-from approvals.services import verifying
+from approvals.services import sealing, verifying
 from chat.services import attachments, restored
 from config.backups import archive, database
 from config.backups.archive import Archive, BackupError, Manifest
@@ -64,6 +65,12 @@ def restore(source: Path, *, replace: bool = False, tell: Tell = lambda text: No
 
 
 def _check_version(manifest: Manifest) -> None:
+    made_by = manifest.get("version", "")
+    if _numbers(made_by) > _numbers(settings.VERSION):
+        raise BackupError(
+            f"The backup was made by version {ascii(made_by)[1:-1][:40]}, which is newer than {settings.VERSION} here: "
+            "install that version or a newer one first."
+        )
     known = set(MigrationLoader(None, ignore_no_migrations=True).disk_migrations)
     strange = sorted(f"{app}.{name}" for app, name in manifest["migrations"] if (app, name) not in known)
     if strange:
@@ -71,6 +78,11 @@ def _check_version(manifest: Manifest) -> None:
             f"The backup was made by version {manifest.get('version')}, which has what this one does not know "
             f"({', '.join(strange[:3])}): install that version or a newer one first."
         )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """A version in numbers, to compare with another."""
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", version)[:3])
 
 
 def _check_place(replace: bool) -> None:
@@ -168,7 +180,12 @@ def _tell_log(done: Restored) -> None:
 
 
 def _verify(held: Archive, done: Restored) -> None:
-    """Check the whole chain against the heads and ends of the backup."""
+    """Check the whole chain against the heads and ends of the backup.
+
+    Events that waited for their place when the backup was made have waited for long by now: they get it first.
+    """
+    while sealing.seal():
+        pass
     audit = held.manifest["audit"]
     for end in audit["ends"]:
         at = AuditSeal.objects.filter(workspace_id=end["workspace_id"], seq=end["seq"]).first()

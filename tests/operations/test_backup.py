@@ -307,6 +307,22 @@ def test_an_odd_manifest_is_refused_before_valkey_forgets_anything(monkeypatch, 
         call_command("restore", str(tmp_path / "odd.tar"), "--replace")
 
 
+def test_a_backup_of_a_newer_version_is_refused_whose_schema_is_ours(monkeypatch, tmp_path):
+    monkeypatch.setattr("config.backups.restoring._images", lambda held: pytest.fail("it was begun"))
+    (tmp_path / "newer.tar").write_bytes(backup((archive.DATABASE, b"x"), version="9.10.0"))
+    with pytest.raises(CommandError, match=r"version 9\.10\.0, which is newer"):
+        call_command("restore", str(tmp_path / "newer.tar"), "--replace")
+    with pytest.raises(CommandError, match="There is no file .*Nothing was begun"):
+        call_command("restore", str(tmp_path / "none.tar"))
+
+
+@pytest.mark.parametrize("name", ["backups", "backups/", "copy.tar/"])
+def test_a_folder_that_is_not_there_becomes_no_file(tmp_path, name):
+    with pytest.raises(CommandError, match="There is no folder .*mount it or make it"):
+        call_command("backup", f"{tmp_path}/{name}")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["cut in the database", "a foreign tar", "a byte of an image changed"])
 def test_a_bad_file_changes_nothing(home, tmp_path, name):

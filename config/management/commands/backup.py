@@ -20,16 +20,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Where to, and whether with keys."""
-        parser.add_argument("destination", type=Path, help="a file that is not there yet, or a folder")
+        parser.add_argument("destination", help="a new file that ends with .tar, or a folder that is there")
         parser.add_argument(
             "--with-keys", action="store_true", help="SECRET_KEY and SEALING_KEYS too: who has the file has it all"
         )
 
-    def handle(self, *args: Any, destination: Path, with_keys: bool, **options: Any) -> None:
+    def handle(self, *args: Any, destination: str, with_keys: bool, **options: Any) -> None:
         """Write it; fails with what to do."""
-        target = destination.absolute()
+        target = Path(destination).absolute()
         if target.is_dir():
             target /= f"countersign-{datetime.now(UTC):%Y%m%d-%H%M%S}.tar"
+        elif destination.endswith("/") or target.suffix != ".tar":  # a disk that is not mounted is not written beside
+            raise CommandError(
+                f"There is no folder {target}: mount it or make it first, or name a new file that ends with .tar."
+            )
         try:
             manifest = taking.take(target, with_keys=with_keys, tell=self._say)
         except DomainError as error:

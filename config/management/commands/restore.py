@@ -24,6 +24,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, source: Path, replace: bool, **options: Any) -> None:
         """Restore it; fails with what to do."""
+        if not source.is_file():
+            raise CommandError(f"There is no file {source.absolute()}. Nothing was begun.")
         try:
             done = restoring.restore(source, replace=replace, tell=self._say)
         except DomainError as error:
