@@ -21,9 +21,11 @@ from core.embedded_home import EmbeddedError
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Commands that ask no server anything; `up` starts its own.
-SERVERLESS = {"chat", "check", "collectstatic", "diffsettings", "findstatic", "help", "spectacular", "up", "version"}
-
+SERVERLESS = {"check", "collectstatic", "diffsettings", "findstatic", "help", "spectacular", "up", "version"}
+CLIENTS = {"chat"}  # speak with an installation that may be anywhere: they need none here, and make none
 LOOKING = {"doctor"}  # makes nothing and starts nothing: what is not there is told
+HELP = {"-h", "--help"}
+MAKERS = {"makemigrations", "migrate", "prepare", "restore"}  # begin an installation where there is none
 
 # Commands that need more than the role which serves, or come before it is made.
 OWNERS = {
@@ -92,12 +94,26 @@ def _look() -> None:
         secret_key(folder)
     if not (unset("DATABASE_URL") or unset("REDIS_URL")):
         return
+    _check_there(folder)
+    _lead_to(embedded_home.find(folder))
+
+
+def _pass_by() -> None:
+    """Name the data directory and its key, where they are there, else a key for this process alone: nothing is made."""
+    folder = _folder()
+    if (folder / "secret_key").is_file():
+        secret_key(folder)
+    elif unset("SECRET_KEY"):
+        os.environ["SECRET_KEY"] = secrets.token_urlsafe(48)
+
+
+def _check_there(folder: Path) -> None:
+    """Raises EmbeddedError where a data directory has no servers, for whoever must not make any."""
     if not embedded_home.is_there(folder):
         raise EmbeddedError(
             f"there is no installation in {folder}, and nothing was made. Set DATA_DIR, or DATABASE_URL and REDIS_URL, "
             "as its processes have them"
         )
-    _lead_to(embedded_home.find(folder))
 
 
 def log_file(folder: Path, name: str) -> Path:
@@ -140,13 +156,20 @@ def django_command(argv: list[str]) -> Iterator[None]:
     if command in OWNERS:
         os.environ["DATABASE_AS_OWNER"] = "1"
     try:
-        if command in SERVERLESS or command.startswith("-"):
+        if command in CLIENTS or not HELP.isdisjoint(argv):
+            _pass_by()
+            yield
+        elif command in SERVERLESS or command.startswith("-"):
             secret_key(data_dir())
             yield
         elif command in LOOKING:
             _look()
             yield
         else:
+            if command not in MAKERS and unset("DATABASE_URL"):
+                _check_there(_folder())
+            if command == "dbshell" and unset("DATABASE_URL"):
+                os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *embedded_home.clients()])
             with environment(f"manage.py {command}"):
                 yield
     except (EmbeddedError, ImproperlyConfigured) as error:

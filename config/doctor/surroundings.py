@@ -1,6 +1,5 @@
 """What stands around the programs: settings, files, disk, mail."""
 
-import json
 import os
 import shutil
 import smtplib
@@ -31,8 +30,7 @@ def address() -> str:
     """Where people reach this installation: PUBLIC_URL, or what `make up` wrote down; empty where neither is known."""
     if env.text("PUBLIC_URL"):
         return str(settings.PUBLIC_URL)
-    demo = settings.DATA_DIR / "demo.json"
-    return str(json.loads(demo.read_text()).get("base_url") or "") if demo.is_file() else ""
+    return prepared.address(settings.DATA_DIR)
 
 
 def check_settings(wanted: Wanted) -> Iterator[Finding]:

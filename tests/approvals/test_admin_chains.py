@@ -49,8 +49,8 @@ def test_a_whole_log_is_told_as_whole_and_a_changed_one_is_not(
     client = browser(manager)
     before = " ".join(client.get(LIST).text.split())
     assert "3 events in the chain, signed up to 3 at" in before
-    assert "Nobody has looked here" in before
-    assert "Whole</b> up to 3, with 2 signed heads" in verified(client, workspace)
+    assert "It has not been verified here yet." in before
+    assert "Whole</b> up to 3, with 1 signed head" in verified(client, workspace)
     event = AuditEvent.objects.earliest("pk")
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE approvals_auditevent DISABLE TRIGGER USER")

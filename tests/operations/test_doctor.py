@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import CommandError
 from django.db import connection
 from django.db.models.functions import Now
 
@@ -14,9 +15,12 @@ from accounts.services import keys
 from approvals.models import OutboxItem
 from approvals.services import heads, roles, sealing
 from chat.models import Run
-from config import bootstrap
-from config.doctor import Level, Wanted, examine, servers, surroundings, work
+from config import bootstrap, prepared
+from config.doctor import Level, Wanted, examine, identities, servers, surroundings, work
+from config.management.commands import chat
+from config.stack import _summary
 from tests.chat.conftest import say  # noqa: F401  a fixture
+from tests.servers import oidc
 from tests.servers.stack import eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -50,11 +54,12 @@ def test_a_deployment_that_works_has_nothing_to_mend_and_one_whose_parts_died_sa
     assert "RESET ROLE" in dict(found["role"])["WARN"], "under make up the owner takes the role"
     made.stop("web1")
     made.stop("worker1")
-    made.sql("UPDATE django_migrations SET name = 'gone' WHERE app = 'chat' AND name = '0006_dialects'")
+    ((newest,),) = made.sql("SELECT max(name) FROM django_migrations WHERE app = 'chat'")
+    made.sql(f"UPDATE django_migrations SET name = 'gone' WHERE app = 'chat' AND name = '{newest}'")
     code, found = doctor(made)
     assert code == 1
     assert {"web", "workers", "database"} <= bad(found), found
-    assert any("chat.0006_dialects" in text for _, text in found["database"])
+    assert any(f"chat.{newest}" in text for _, text in found["database"])
     made.stop("valkey")
     _, found = doctor(made)
     assert "valkey" in bad(found)
@@ -151,23 +156,37 @@ def test_an_address_that_nobody_named_is_not_known(public, monkeypatch, tmp_path
     for check in (surroundings.check_address, work.check_web):
         assert ["PUBLIC_URL is not set here" in text for text in told(check)] == [True]
         assert levels(check) == [Level.WARN]
-    (tmp_path / "demo.json").write_text('{"base_url": "http://127.0.0.1:9"}')
+    prepared.mark(tmp_path, "http://127.0.0.1:9")
     assert ["make up answered at http://127.0.0.1:9" in text for text in told(surroundings.check_address)] == [True]
     assert levels(work.check_web) == [Level.BAD]
 
 
 @pytest.mark.parametrize("kept", [(), ("secret_key",)])
-def test_where_nothing_is_nothing_is_made(monkeypatch, tmp_path, kept):
+@pytest.mark.parametrize("command", ["doctor", "audit", "backup", "policy", "dbshell"])
+def test_where_nothing_is_nothing_is_made(monkeypatch, settings, tmp_path, command, kept):
+    monkeypatch.setenv("DATABASE_AS_OWNER", "1")  # some set it, and it goes with this test
     for name in ("DATABASE_URL", "REDIS_URL", "DATABASE_URL_FILE", "REDIS_URL_FILE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("COUNTERSIGN_KEY", raising=False)
     folder = tmp_path / "data"
     monkeypatch.setenv("DATA_DIR", str(folder))
     for name in kept:
         folder.mkdir()
         (folder / name).write_text("x")
-    with pytest.raises(SystemExit, match="nothing was made"), bootstrap.django_command(["manage.py", "doctor"]):
+    monkeypatch.setenv("SECRET_KEY", "x")
+    settings.DATA_DIR, words = folder, f"Set COUNTERSIGN_KEY.*set DATA_DIR.*not {folder}"
+    with bootstrap.django_command(["manage.py", "chat"]), pytest.raises(CommandError, match=words):
+        chat._where("http://localhost:9", "")
+    with pytest.raises(SystemExit, match="nothing was made"), bootstrap.django_command(["manage.py", command]):
         pytest.fail("it went on")
     assert [path.name for path in tmp_path.rglob("*")] == (["data", *kept] if kept else [])
+
+
+def test_where_an_installation_without_a_demo_answers_is_told_at_its_start(tmp_path):
+    told_at_start = _summary("http://127.0.0.1:8001", tmp_path)
+    for path in ("/", "/approvals/", "/console/", "/admin/", "/api/docs/"):
+        assert f" http://127.0.0.1:8001{path}\n" in told_at_start, path
+    assert "demo" not in told_at_start
 
 
 def test_a_data_directory_that_is_not_there_is_told(settings, tmp_path):
@@ -235,6 +254,22 @@ def test_a_mail_server_that_is_away_is_told(settings):
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     assert levels(surroundings.check_mail) == [Level.BAD]
+
+
+@pytest.mark.django_db
+def test_an_identity_provider_that_is_away_and_rules_for_no_workspace_are_told(workspace, settings):
+    assert told(identities.check_provider) == {}
+    with oidc.serving() as at:
+        settings.OIDC_ISSUER, settings.OIDC_NAME, settings.OIDC_WORKSPACE = at.issuer, "Acme", workspace.slug
+        assert told(identities.check_provider) == {f"Acme answers at {at.issuer}": Level.OK}
+        at.down = frozenset({"/keys"})
+        settings.OIDC_WORKSPACE = "misspelt"
+        assert told(identities.check_provider) == {
+            f"{at.issuer}: the provider answered 500": Level.BAD,
+            "OIDC_WORKSPACE=misspelt names no workspace": Level.BAD,
+        }
+    settings.OIDC_ISSUER, settings.OIDC_WORKSPACE = "http://127.0.0.1:9", ""
+    assert levels(identities.check_provider) == [Level.BAD]
 
 
 def test_a_key_that_no_sealing_key_opens_is_told(workspace, settings):

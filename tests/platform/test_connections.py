@@ -7,6 +7,9 @@ import sys
 
 import pytest
 from django.conf import settings
+from django.db import connection
+
+from core import embedded_home
 
 PROGRAM = """
 import json, config.settings as shipped
@@ -29,6 +32,14 @@ def told(**environ: str):
 def test_a_broker_by_tls_must_have_a_certificate_that_holds(query):
     broker, _ = told(REDIS_URL=f"rediss://:secret@valkey.example:6379/0{query}")
     assert broker == 2, "which is ssl.CERT_REQUIRED"
+
+
+def test_the_shell_of_the_database_finds_the_folder_of_its_socket():
+    argv, env = connection.client.settings_to_cmd_args_env(connection.settings_dict, ["-Atc", "SELECT current_user"])
+    (folder,) = embedded_home.clients()
+    psql = [f"{folder}/{argv[0]}", *argv[1:]]
+    done = subprocess.run(psql, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False)
+    assert done.stdout == "countersign\n", done.stderr
 
 
 def test_a_database_that_takes_no_connection_is_not_waited_for_long():

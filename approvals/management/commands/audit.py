@@ -54,7 +54,7 @@ class Command(BaseCommand):
         except DomainError as error:
             raise CommandError(f"{error.code}: {error.detail}") from None
         except OSError as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(f"{error.filename}: {error.strerror}." if error.filename else str(error)) from None
 
     def _verify(self, workspace: str | None, **options: Any) -> None:
         told = [head for path in options["heads"] for head in heads.read(path.read_text().splitlines())]
@@ -110,6 +110,11 @@ class Command(BaseCommand):
         self.stdout.write(f"{name} may add to the audit log and read it; set DATABASE_ROLE={name} to serve as it.")
 
     def _key(self, **_: Any) -> None:
+        if not heads.has_key():  # one made by this question signed nothing
+            raise CommandError(
+                "No key is here, neither AUDIT_SIGNING_KEY nor the file audit_key: the first signed head makes it. "
+                "Look where the workers run, with their DATA_DIR."
+            )
         self.stdout.write(heads.public_key())
 
     def _progress(self, rows: int) -> None:
