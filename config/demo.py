@@ -107,13 +107,14 @@ def make(*, base_url: str, file: Path) -> None:
         home = Workspace.objects.create(name="Demo", slug="demo")
         other = Workspace.objects.create(name="Other", slug="other")
         people, logins = _people(home, "demo.example")
-        strangers, _ = _people(other, "other.example", roles=("admin", "member"))
+        strangers, other_logins = _people(other, "other.example", roles=("admin", "member"))
         agents = _companions(home)
         agents["guard"] = _guard(home)
         _team(home, agents)
         _companions(other)
         origins = ["http://localhost", base_url]
         _, secret = keys.create(workspace=home, user=people["member"], name="Demo")
+        _, admins = keys.create(workspace=home, user=people["admin"], name="Demo admin")
         _, publishable = keys.create(
             workspace=home, user=people["member"], name="Demo page", kind=KeyKind.PUBLISHABLE, origins=origins
         )
@@ -122,7 +123,13 @@ def make(*, base_url: str, file: Path) -> None:
             "base_url": base_url,
             "workspace_id": str(home.pk),
             "users": logins,
-            "keys": {"secret": secret, "publishable": publishable, "other_workspace_secret": foreign},
+            "other_workspace_users": other_logins,
+            "keys": {
+                "secret": secret,
+                "admin_secret": admins,
+                "publishable": publishable,
+                "other_workspace_secret": foreign,
+            },
             "agents": {slug: str(agent.pk) for slug, agent in agents.items()},
         }
         write(file, facts)  # before the commit: a crash here leaves no demo without its passwords

@@ -24,10 +24,11 @@ from core import embedded, embedded_child, embedded_home
 
 # What a stranger opens as whom, by config/demo.py.
 DEMO = (
-    ("Chat", "/", "member"),
-    ("Approvals", "/approvals/", "manager"),
-    ("Console", "/console/", "admin"),
-    ("Admin", "/admin/", "admin"),
+    ("Chat", "/", "users", "member"),
+    ("Approvals", "/approvals/", "users", "manager"),
+    ("Console", "/console/", "users", "admin"),
+    ("Admin", "/admin/", "users", "admin"),
+    ("Elsewhere", "/", "other_workspace_users", "member"),
 )
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # how to reach a server that listens on every address
 
@@ -86,20 +87,24 @@ def _healthy(host: str, port: int) -> bool:
 def _summary(base_url: str, folder: Path) -> str:
     lines = [f"Countersign is ready at {base_url}", ""]
     demo = folder / "demo.json"
-    if demo.is_file():
-        facts = json.loads(demo.read_text())
+    facts = json.loads(demo.read_text()) if demo.is_file() else {}
+    for name, path, whose, who in DEMO:
+        login = facts.get(whose, {}).get(who)  # a demo that was made earlier has none of the other workspace
+        if login:
+            lines.append(f"  {name:<10} {base_url}{path:<11}  as {login['email']:<20}  {login['password']}")
+        elif not facts and whose == "users":  # restored, or begun without a demo: people sign in as they do
+            lines.append(f"  {name:<10} {base_url}{path}")
+    lines.append(f"  API docs   {base_url}/api/docs/")
+    if facts:
+        lines.append(f"  Logins     {shlex.quote(str(demo))}")
+    lines += [f"  Logs       {shlex.quote(str(folder / 'logs'))}", ""]
+    if facts:
         body = '{"message":"Explain my server architecture","companion":"smart-home","stream":true}'
         key = facts["keys"]["secret"]
-        for name, path, who in DEMO:
-            login = facts["users"][who]
-            place = f"{base_url}{path:<11}"
-            lines.append(f"  {name:<10} {place}  as {login['email']:<20}  {login['password']}")
         lines += [
-            f"  API docs   {base_url}/api/docs/",
-            f"  Logins     {shlex.quote(str(demo))}",
-            f"  Logs       {shlex.quote(str(folder / 'logs'))}",
-            "",
             "  A browser is signed in as one of them: open the next in a private window.",
+            "  Elsewhere is another workspace, whose people see nothing of the first. The superuser admin@demo.example",
+            "  sees both in the admin.",
             "",
             f"  curl -N -X POST {base_url}/v1/ai/chat -H 'Authorization: Bearer {key}' "
             f"-H 'Content-Type: application/json' -d '{body}'",
@@ -128,7 +133,8 @@ def _bring_up(supervisor: Supervisor, servers: list[embedded.Server], host: str,
 
 
 def _prepare(supervisor: Supervisor, base_url: str) -> None:
-    command = [sys.executable, "manage.py", "prepare", "--base-url", base_url]
+    log = supervisor.folder / "logs" / "migrate.log"
+    command = [sys.executable, "manage.py", "prepare", "--base-url", base_url, "--log", str(log)]
     child = embedded_child.start(command, cwd=bootstrap.BASE_DIR, last_signal=signal.SIGTERM)
     try:
         supervisor.until(lambda: child.poll() is not None, "the database")

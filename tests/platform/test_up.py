@@ -95,6 +95,9 @@ def test_the_first_start_makes_everything_and_the_printed_curl_line_streams_an_a
     folder = tmp_path / "data"
     one = up(folder).ready()
 
+    assert "Bringing the database up to date by" in one.text
+    assert "Applying" not in one.text
+    assert "Applying accounts.0001_initial... OK" in (folder / "logs" / "migrate.log").read_text()
     facts = json.loads((folder / "demo.json").read_text())
     assert stat.S_IMODE((folder / "demo.json").stat().st_mode) == 0o600
     assert stat.S_IMODE((folder / "secret_key").stat().st_mode) == 0o600
@@ -104,6 +107,8 @@ def test_the_first_start_makes_everything_and_the_printed_curl_line_streams_an_a
     for path, who in (("/", "member"), ("/approvals/", "manager"), ("/console/", "admin"), ("/admin/", "admin")):
         login = facts["users"][who]
         assert re.search(rf"{one.url}{path} +as {login['email']} +{re.escape(login['password'])}\n", one.text), one.text
+    elsewhere = facts["other_workspace_users"]["member"]
+    assert re.search(rf"{one.url}/ +as {elsewhere['email']} +{re.escape(elsewhere['password'])}\n", one.text)
 
     line = re.search(r"curl -N .*", one.text).group()
     answer = subprocess.run([*shlex.split(line), "-s"], capture_output=True, text=True, timeout=30, check=True)
