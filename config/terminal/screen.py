@@ -26,7 +26,7 @@ class Screen:
     """The terminal; `plain` shows the answer's words alone, for pipes."""
 
     def __init__(self, out: Console, told: Console, *, plain: bool = False) -> None:
-        self._out, self._told, self._plain = out, told, plain
+        self._out, self._told, self.plain = out, told, plain
         self._said = ""
         self._before = ""
         self._open = ""  # the style of the line that is not ended yet
@@ -95,7 +95,7 @@ class Screen:
             self._say(self._said, WORDS)
 
     def _on_reasoning(self, data: dict[str, Any]) -> None:
-        if not self._plain:
+        if not self.plain:
             self._say(str(data.get("text", "")), "dim italic")
 
     def _on_restart(self, data: dict[str, Any]) -> None:

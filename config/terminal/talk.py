@@ -122,7 +122,9 @@ class Talk:
                 else:
                     self._screen.show(event)
         if self._screen.status == "awaiting_approval":
-            self._screen.line("The answer waits for that. It goes on here once it is decided.", "yellow")
+            where = "there" if self._screen.plain else "here"
+            gone = f" This command does not wait; the chat is at {self._client.url}." if self._screen.plain else ""
+            self._screen.line(f"The answer waits for that.{gone} It goes on {where} once it is decided.", "yellow")
         elif self._screen.status == "awaiting_tools":
             self._screen.line("The answer waits for the result of a call that another client makes.", "yellow")
         return self._screen.status

@@ -192,6 +192,7 @@ def test_a_pipe_gives_the_answer_alone_and_tells_by_its_code_how_it_ended(stack)
     assert waiting.returncode == 2
     assert "waits for approval" in waiting.stderr
     assert "waits for approval" not in waiting.stdout
+    assert f"This command does not wait; the chat is at {made.base_url}. It goes on there" in waiting.stderr
     assert "nothing on standard input" in piped(made, " ").stderr
     assert "There is no companion 'nobody'" in piped(made, "Hello", "--companion", "nobody").stderr
     refused = piped(made, "Hello", COUNTERSIGN_KEY="sk_live_cs_wrong")

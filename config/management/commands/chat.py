@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
+from config.doctor import surroundings
 from config.terminal import harmless
 from config.terminal.client import Client, Trouble
 from config.terminal.screen import Screen
@@ -92,14 +93,15 @@ def _where(url: str, key: str) -> tuple[str, str]:
     """The installation and the key: as they are named, else the demo's of this machine."""
     file = settings.DATA_DIR / "demo.json"
     demo = json.loads(file.read_text()) if file.is_file() else {}
-    own = str(demo.get("base_url") or settings.PUBLIC_URL)
+    own = str(demo.get("base_url") or surroundings.address() or settings.PUBLIC_URL)
     url = url or os.environ.get("COUNTERSIGN_URL", "") or own
     key = key or os.environ.get("COUNTERSIGN_KEY", "") or (demo["keys"]["secret"] if demo and url == own else "")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise CommandError(f"{url!r} is no address: it begins with http:// or https://.")
     if not key:
-        raise CommandError("Set COUNTERSIGN_KEY to a key of yours: /console/ or /admin/ makes one.")
+        other = "" if demo else f" Or set DATA_DIR to where the demo is, whose member you are then: not {file.parent}."
+        raise CommandError(f"Set COUNTERSIGN_KEY to a key of yours: /console/ or /admin/ makes one.{other}")
     if not key.isascii() or not key.isprintable():
         raise CommandError("That is no key: copy it again.")
     if parts.scheme == "http" and parts.hostname not in LOCAL:
