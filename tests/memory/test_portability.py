@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -160,10 +161,12 @@ def test_what_was_forgotten_is_refused(api, member, note):
     assert brought(api, TEA, companion_type="smart-home")["refused"][0]["code"] == "forgotten"
 
 
-def run(*arguments: str) -> tuple[list[str], list[str]]:
+def run(*arguments: str, refused: str = "") -> tuple[list[str], list[str]]:
     """The lines that `manage.py memory` prints, and those of its complaints."""
     out, err = io.StringIO(), io.StringIO()
-    call_command("memory", *arguments, stdout=out, stderr=err)
+    fails = pytest.raises(CommandError, match=f"^{refused} of 30 lines refused") if refused else nullcontext()
+    with fails:
+        call_command("memory", *arguments, stdout=out, stderr=err)
     return out.getvalue().splitlines(), err.getvalue().splitlines()
 
 
@@ -178,14 +181,14 @@ def test_a_file_is_imported_in_parts_with_progress_and_once(member, smart_home, 
     lines[3:3] = [b"", b"  ", b"not json", b"\xff\xfe", b"5", b"x" * 600_000, nul]
     file = tmp_path / "memories.jsonl"
     file.write_bytes(b"\n".join(lines))
-    out, err = run("import", str(file), *of(member, "--companion", "smart-home"))
+    out, err = run("import", str(file), *of(member, "--companion", "smart-home"), refused="5")
     assert out == [
         "10/30: 5 added, 0 there already, 5 refused",
         "20/30: 15 added, 0 there already, 5 refused",
         "30/30: 25 added, 0 there already, 5 refused",
     ]
     assert [line.split(":")[0] for line in err] == ["line 6", "line 7", "line 8", "line 9", "line 10"]
-    assert run("import", str(file), *of(member, "--companion", "smart-home"))[0][-1] == (
+    assert run("import", str(file), *of(member, "--companion", "smart-home"), refused="5")[0][-1] == (
         "30/30: 0 added, 25 there already, 5 refused"
     )
     assert not AuditEvent.objects.filter(type="memory.imported").exclude(actor_kind="system").exists()
@@ -229,7 +232,7 @@ def test_a_part_that_was_stored_stays_and_the_import_is_begun_again(member, tmp_
 def test_twenty_refusals_are_shown_and_nothing_of_them_steers_the_terminal(member, tmp_path):
     file = tmp_path / "memories.jsonl"
     file.write_text("\n".join([json.dumps({"layer": "\x1b[2J", "\x1b]0;": 1})] * 30))
-    out, err = run("import", str(file), *of(member))
+    out, err = run("import", str(file), *of(member), refused="30")
     assert out == ["30/30: 0 added, 0 there already, 30 refused"]
     assert len(err) == 20
     assert "\x1b" not in "".join(err)

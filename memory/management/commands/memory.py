@@ -89,6 +89,8 @@ class Command(BaseCommand):
             self._say(f"{done:,}/{total:,}: {added:,} added, {same:,} there already, {refused:,} refused")
         if not total:
             self.stdout.write("There is nothing in it.")
+        if refused:
+            raise CommandError(f"{refused:,} of {total:,} lines refused, as told above; the others are stored.")
 
     def _embed(self) -> None:
         embedder = embedders.current()
