@@ -68,9 +68,10 @@ def current() -> Span:
 def of_request(scope: Mapping[str, Any]) -> Span:
     """The span of a request that came in: a trace of its own, linked with the one that its caller names.
 
-    Whoever calls has shown nothing yet, and must not say what is traced, nor write into another's trace.
+    Whoever calls has shown nothing yet, and must not say what is traced, nor write into another's trace. A static file
+    has no span: a page asks for fifty of them.
     """
-    if not on():
+    if not on() or scope["path"].startswith(settings.STATIC_URL):
         return NOTHING
     caller = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), "")
     method = scope["method"] if scope["method"].isalpha() and len(scope["method"]) < 10 else "_OTHER"

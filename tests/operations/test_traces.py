@@ -99,11 +99,14 @@ def test_a_call_of_a_tool_is_in_the_trace_of_its_run(traced):
 
 def test_nothing_of_what_was_said_or_of_any_key_is_told(traced):
     stack, _, collector = traced
+    file = CALLER.replace("0af7651916cd43dd", "2222222222222222")
+    httpx.get(f"{stack.base_url}/static/none.js", headers={"traceparent": file})
     query = f"{stack.base_url}/v1/ai/sessions/{CANARY}?token={CANARY}"
     httpx.get(query, headers={"Authorization": f"Bearer {CANARY}", "X-Request-Id": CANARY, "tracestate": CANARY})
     broken = {**stack.headers, "Content-Type": "application/json"}
     httpx.post(f"{stack.base_url}/v1/ai/chat", content=f'{{"message": "{CANARY}"', headers=broken)
     eventually(lambda: any(said(one).get("http.response.status_code") == 400 for one in spans(collector)), "both")
+    assert not any(link.trace_id.hex() == file[3:35] for one in spans(collector) for link in one.links), "a static file"
     everything = b"".join(request.body for request in collector.received)
     for secret in (CANARY, stack.demo["keys"]["secret"], stack.demo["users"]["admin"]["email"], "Hello"):
         assert secret.encode() not in everything
