@@ -28,7 +28,7 @@ class Required:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if settings.SESSION_COOKIE_NAME in request.COOKIES and not request.path_info.startswith(OPEN):
             # Where programs call, another credential is looked at in place of the cookie; a page looks at nothing else.
-            counts = "HTTP_AUTHORIZATION" not in request.META or problems.PAGES.match(request.path_info)
+            counts = "HTTP_AUTHORIZATION" not in request.META or not problems.is_for_programs(request.path_info)
             if counts and missing(request):
                 return _refusal(request)
         response = self.get_response(request)
@@ -44,7 +44,7 @@ def missing(request: HttpRequest) -> bool:
 
 
 def _refusal(request: HttpRequest) -> HttpResponseBase:
-    if not problems.PAGES.match(request.path):
+    if problems.is_for_programs(request.path):
         return problems.respond_to(mfa.MfaSetupRequired(), request)
     messages.warning(request, "Your workspace requires two-factor sign-in. Set it up to go on.")
     return HttpResponseRedirect(reverse("mfa_index"))

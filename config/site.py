@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.contrib.admin import site
 from django.contrib.admin.apps import AdminConfig
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.http import urlencode
 from django.utils.module_loading import import_string
+
+from core.errors import Forbidden
 
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
@@ -33,9 +34,9 @@ class Site(AdminSite):
         return {**super().each_context(request), "colors": None}
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """The way to where everybody signs in; raises PermissionDenied for who is signed in and no staff."""
+        """The way to where everybody signs in; raises Forbidden for who is signed in and no staff."""
         if request.user.is_authenticated and not self.has_permission(request):
-            raise PermissionDenied
+            raise Forbidden("The admin is for staff. An admin of your workspace can make you one of them.")
         target = request.GET.get("next") or reverse("admin:index", current_app=self.name)
         return HttpResponseRedirect(f"{reverse('account_login')}?{urlencode({'next': target})}")
 

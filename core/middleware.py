@@ -11,7 +11,7 @@ from django.urls import Resolver404, resolve
 from django.utils.cache import patch_vary_headers
 
 from core import ids, ledger, logs, problems, tracing
-from core.errors import DomainError, Invalid, NotFound
+from core.errors import Invalid, NotFound
 from core.problems import Problem
 
 log = logging.getLogger("access")
@@ -66,10 +66,8 @@ class RequestContext:
             )
         return response
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """The problem for what a view outside DRF raised; the admin keeps Django's own pages."""
-        if problems.is_admin(request.path) and not isinstance(exception, DomainError):
-            return None
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse:
+        """The problem for what a view outside DRF raised."""
         return problems.respond_to(exception, request)
 
 

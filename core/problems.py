@@ -14,8 +14,6 @@ from django import db, http
 from django.core import exceptions
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
-from django.views import defaults
-from django.views.csrf import csrf_failure as html_csrf_failure
 from redis.exceptions import RedisError
 from rest_framework import exceptions as drf
 
@@ -28,9 +26,9 @@ CONTENT_TYPE = "application/problem+json"
 TYPE = "urn:countersign:problem:"
 MOST_ERRORS = 50  # told of one request
 LONGEST_TEXT = 500  # characters of one message
-ADMIN = "/admin"  # which has Django's own pages for errors
-PAGES = re.compile(rf"/?$|{ADMIN}(/|$)|/(c|memory|approvals|console|account)(/|$)")
-"""Where readers are people in a browser: they get a page where programs get a problem."""
+ADMIN = "/admin"
+PROGRAMS = re.compile(r"/+(v1|api|chat)(/|$)", re.IGNORECASE)
+"""Where only programs read errors, whatever they accept; elsewhere who asks for HTML gets a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +109,18 @@ def is_admin(path: str) -> bool:
     return path == ADMIN or path.startswith(f"{ADMIN}/")
 
 
+def is_for_programs(path: str) -> bool:
+    """Whether only programs call this path."""
+    return bool(PROGRAMS.match(path))
+
+
 def respond(told: Problem, request: http.HttpRequest | None, *, path: str = "") -> http.HttpResponse:
     """The response that carries a problem; the path is the request's, where there is none yet."""
     request_id = getattr(request, "request_id", "") or str(ids.new())
     if request is not None and _is_read_as_a_page(request):
         # What fails by itself is told without asking the database who is there.
         framed = request if told.status < HTTPStatus.INTERNAL_SERVER_ERROR else None
+        request.is_refused = True  # type: ignore[attr-defined]  # no view has asked yet who is there
         page = render_to_string("error.html", {"told": told, "request_id": request_id}, request=framed)
         return http.HttpResponse(page, status=told.status, headers={**told.headers, "X-Request-Id": request_id})
     media, body = shaped(told, request_id, request.path if request is not None else path)
@@ -158,43 +162,33 @@ def flatten(detail: Any, path: str = "") -> Iterator[FieldError]:
 
 def bad_request(request: http.HttpRequest, exception: Exception) -> http.HttpResponse:
     """`handler400`: what Django refuses before a view, such as a wrong Host."""
-    if is_admin(request.path):
-        return defaults.bad_request(request, exception)
     return respond_to(exception, request)
 
 
 def permission_denied(request: http.HttpRequest, exception: Exception) -> http.HttpResponse:
     """`handler403`."""
-    if is_admin(request.path):
-        return defaults.permission_denied(request, exception)
     return respond_to(exception, request)
 
 
 def page_not_found(request: http.HttpRequest, exception: Exception) -> http.HttpResponse:
     """`handler404`."""
-    if is_admin(request.path):
-        return defaults.page_not_found(request, exception)
     return respond_to(exception, request)
 
 
 def server_error(request: http.HttpRequest) -> http.HttpResponse:
     """`handler500`: also for a database that is away while a middleware asks for it."""
     error = sys.exception()
-    told = of(error) if error else None
-    if told is None and is_admin(request.path):
-        return defaults.server_error(request)
-    return respond(told or fault(), request)
+    return respond((of(error) if error else None) or fault(), request)
 
 
 def csrf_failure(request: http.HttpRequest, reason: str = "") -> http.HttpResponse:
-    """`CSRF_FAILURE_VIEW`: people get Django's page, programs a problem."""
-    if is_admin(request.path):
-        return html_csrf_failure(request, reason)
-    return respond(Problem(403, "csrf_failed", _phrase(403), "The CSRF token is missing or wrong."), request)
+    """`CSRF_FAILURE_VIEW`."""
+    detail = "The CSRF token is missing or wrong. Reload the page and try again."
+    return respond(Problem(403, "csrf_failed", _phrase(403), detail), request)
 
 
 def _is_read_as_a_page(request: http.HttpRequest) -> bool:
-    return bool(PAGES.match(request.path)) and "text/html" in request.headers.get("Accept", "")
+    return not is_for_programs(request.path) and "text/html" in request.headers.get("Accept", "")
 
 
 def _of_framework(error: drf.APIException) -> Problem:

@@ -17,8 +17,8 @@ ACCOUNT = "/account/"
 def shown(request: HttpRequest) -> dict[str, Any]:
     """What every page shows of who is there: their workspaces, read where a page asks for them."""
     actor: Actor | None = getattr(request, "actor", None)
-    # Views of /account/ are django-allauth's, and some addresses lead to none.
-    unasked = request.path.startswith(ACCOUNT) or request.resolver_match is None
+    # Views of /account/ are django-allauth's; what was refused may have come to no view of ours.
+    unasked = request.path.startswith(ACCOUNT) or getattr(request, "is_refused", False)
     if actor is None and unasked and hasattr(request, "user"):
         actor = request.actor = signedin.actor(request)  # type: ignore[attr-defined]
     if actor is None:

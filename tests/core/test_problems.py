@@ -74,12 +74,21 @@ def test_a_path_that_is_not_there_is_a_problem(api):
         assert_problem(api.get(path), 404, "not_found")
 
 
-def test_the_admin_keeps_pages_for_people_save_for_refusals_of_ours(api):
-    assert api.get("/admin/missing")["Content-Type"].startswith("text/html")
-    assert api.get("/admin/fault").status_code == 500
-    assert api.get("/admin/fault")["Content-Type"].startswith("text/html")
-    assert_problem(api.get("/admin/domain"), 409, "conflict")
-    assert_problem(api.get("/admin/database"), 503, "database_unavailable")
+@pytest.mark.parametrize("path", ["/admin/missing", "/admin/forbidden", "/admin/fault", "/plain/fault", "/nonsense"])
+def test_a_person_gets_a_page_with_the_way_back_and_a_program_a_problem(api, path):
+    status, code = STATUSES.get(path.rpartition("/")[2], (404, "not_found"))
+    assert_problem(api.get(path), status, code)
+    page = api.get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (page.status_code, page["Content-Type"]) == (status, "text/html; charset=utf-8")
+    assert "countersign/page.css" in page.content.decode()
+    assert '<a class="button" href="/">' in page.content.decode()
+    assert page["X-Request-Id"] in page.content.decode()
+    assert "secret text" not in page.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/V1/nothing", "/api/nothing", "/v1"])
+def test_where_only_programs_come_errors_are_problems_whatever_is_accepted(api, path):
+    assert_problem(api.get(path, headers={"Accept": "text/html"}), 404, "not_found")
 
 
 def test_a_wrong_host_is_refused_without_repeating_it(api):
