@@ -12,7 +12,7 @@ def _page(title: str, icon: str, name: str, **more: Any) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": link, "permission": "accounts.admin.reads", **more}
 
 
-UNFOLD = {
+UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Countersign",
     "SITE_HEADER": "Countersign",
     "SITE_SYMBOL": "approval",

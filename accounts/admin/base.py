@@ -14,13 +14,15 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin import scope
-from accounts.admin.forms import LinesField, ScopedForm
-from accounts.admin.lists import NewestFirst, Pages
+from accounts.admin.forms import LinesField, RowField, RowSelect, ScopedForm
+from accounts.admin.lists import Moment, NewestFirst, Pages
 from accounts.models import Role
 from core import ids
 from core.errors import DomainError
@@ -83,11 +85,13 @@ class ScopedAdmin(Admin):
     form: Any = ScopedForm
     formfield_overrides: ClassVar[dict[Any, Any]] = {}
     in_workspace: ClassVar[str] = "workspace"  # from a row to its workspace
+    title: ClassVar[str] = ""  # of the list, where it is not the model's own name
     writes: ClassVar[frozenset[str]] = frozenset({"add", "change"})  # what an admin of the workspace may do
     lines: ClassVar[tuple[str, ...]] = ()  # JSON fields that hold lists of texts
     actions_detail: Any = ()
     list_per_page = 50
     list_filter_sheet = False
+    list_horizontal_scrollbar_top = True  # above long lists, too, what is beside the page can be reached
     list_disable_select_all = True
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
@@ -144,7 +148,17 @@ class ScopedAdmin(Admin):
         """The columns; who looks into one workspace alone needs not be told which."""
         columns = super().get_list_display(request)
         many = scope.sees_all(request) or len(scope.roles(request)) > 1
-        return columns if many else [name for name in columns if name != "workspace"]
+        return [self.moments.get(name, name) for name in columns if many or name != "workspace"]
+
+    def get_list_display_links(self, request: HttpRequest, list_display: Any) -> Any:
+        """The columns that lead to a row's page."""
+        return [self.moments.get(name, name) for name in super().get_list_display_links(request, list_display) or ()]
+
+    @cached_property
+    def moments(self) -> dict[Any, Moment]:
+        """The columns of the model's times."""
+        times = (field for field in self.opts.fields if isinstance(field, models.DateTimeField))
+        return {field.name: Moment(field) for field in times}
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Filters in the address: those on offer alone, for others could ask for what is not shown."""
@@ -156,6 +170,8 @@ class ScopedAdmin(Admin):
         if db_field.name in self.lines:
             help_text = db_field.help_text or "One on each line."
             return LinesField(required=False, help_text=help_text, widget=UnfoldAdminTextareaWidget({"rows": 4}))
+        if isinstance(db_field, models.DateTimeField):
+            kwargs["help_text"] = f"{db_field.help_text} In UTC.".strip()
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget.can_add_related = field.widget.can_change_related = False
@@ -168,7 +184,9 @@ class ScopedAdmin(Admin):
         rows = kwargs["queryset"] = remote.get_queryset(request)
         if isinstance(remote, ScopedAdmin) and not scope.sees_all(request):
             kwargs["queryset"] = remote.within(rows, scope.workspaces(request, Role.ADMIN))
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = RowSelect(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, form_class=RowField, **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """The fields; a row that is yet to be made has no past to show."""
@@ -198,6 +216,11 @@ class ScopedAdmin(Admin):
     def acts_on(self, row: Any) -> bool:
         """Whether there is anything to be done with the row."""
         return True
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """The list, under the name that the sidebar has for it."""
+        title = self.title or capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """The form's page; what a service refuses is shown in the form, and nothing was written."""

@@ -7,12 +7,26 @@ from django.db import models
 from django.http import HttpRequest
 from unfold.paginator import InfinitePaginator
 
+from core.templatetags.moments import SECONDS, moment
+
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
 else:
     from unfold.views import ChangeList
 
 BEFORE = "before"
+
+
+class Moment:
+    """A column of a list that shows a field's time as a `<time>` element."""
+
+    def __init__(self, field: "models.DateTimeField[Any, Any]") -> None:
+        self.__name__ = self.admin_order_field = field.name
+        self.short_description = field.verbose_name
+
+    def __call__(self, row: models.Model) -> str | None:
+        """The time; None where the row has none."""
+        return moment(getattr(row, self.__name__), SECONDS) or None
 
 
 class Pages(InfinitePaginator):  # type: ignore[misc]  # Unfold is not typed

@@ -20,6 +20,7 @@ from accounts.services import people
 class LockAdmin(ScopedAdmin):
     """Failed sign-ins of an account from an address. Those with the names of nobody are for operators."""
 
+    title = "Locked sign-ins"
     writes = frozenset()
     list_display = ("username", "ip_address", "failures_since_start", "state", "attempt_time")
     list_filter = ()

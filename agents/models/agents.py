@@ -170,6 +170,9 @@ class AgentHook(models.Model):
 
     objects = OwnedQuerySet["AgentHook"].as_manager()
 
+    class Meta:
+        verbose_name = "hook"
+
     def __str__(self) -> str:
         return self.name
 

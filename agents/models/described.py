@@ -91,6 +91,8 @@ class Tool(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_tool_per_name")]
+        verbose_name = "described tool"
+        verbose_name_plural = "described"
 
     def __str__(self) -> str:
         return self.name
@@ -118,6 +120,7 @@ class ToolSecret(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_tool_secret_per_name")]
+        verbose_name = "secret"
 
     def __str__(self) -> str:
         return self.name

@@ -38,6 +38,7 @@ class McpServer(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_mcp_server_per_name")]
+        verbose_name = "MCP server"
 
     def __str__(self) -> str:
         return self.name
@@ -71,6 +72,7 @@ class McpTool(models.Model):
             models.UniqueConstraint(fields=["workspace", "name"], name="one_mcp_tool_per_name"),
             models.UniqueConstraint(fields=["server", "remote_name"], name="one_mcp_tool_per_remote_name"),
         ]
+        verbose_name = "MCP tool"
 
     def __str__(self) -> str:
         return self.name

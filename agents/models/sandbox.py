@@ -22,6 +22,8 @@ class SandboxItem(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "world", "name"], name="one_sandbox_item_per_name")]
+        verbose_name = "item of the sandbox"
+        verbose_name_plural = "sandbox"
 
     def __str__(self) -> str:
         return self.name
@@ -44,6 +46,8 @@ class SandboxEffect(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "key"], name="one_effect_per_key")]
+        verbose_name = "effect in the sandbox"
+        verbose_name_plural = "effects in the sandbox"
 
     def __str__(self) -> str:
         return f"{self.tool} {self.arguments}"

@@ -41,6 +41,7 @@ class AgentTeam(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "slug"], name="one_team_per_slug")]
+        verbose_name = "team"
 
     def __str__(self) -> str:
         return self.name

@@ -21,6 +21,8 @@ class ToolSetting(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "tool"], name="one_setting_per_tool")]
+        verbose_name = "switch"
+        verbose_name_plural = "switches"
 
     def __str__(self) -> str:
         return f"{self.tool}: {'on' if self.enabled else 'off'}"

@@ -65,6 +65,8 @@ class AuditEvent(models.Model):
                 fields=["workspace", "agent_id", "type", "-id"], condition=~Q(agent_id=None), name="audit_of_agent_type"
             ),
         ]
+        verbose_name = "event"
+        verbose_name_plural = "audit log"
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"

@@ -40,6 +40,7 @@ class NotificationChannel(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="one_channel_per_name")]
+        verbose_name = "channel"
 
     def __str__(self) -> str:
         return self.name

@@ -68,6 +68,8 @@ class OutboxItem(models.Model):
             models.Index(fields=["not_before"], condition=Q(done_at=None, failed_at=None), name="outbox_open"),
             models.Index(fields=["workspace", "topic", "-id"], name="outbox_of_workspace"),
         ]
+        verbose_name = "delivery"
+        verbose_name_plural = "deliveries"
 
     def __str__(self) -> str:
         return f"{self.type} to {self.target or 'the webhook'}"

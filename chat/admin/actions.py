@@ -17,6 +17,7 @@ from approvals.admin.filters import ToolFilter
 from chat.models import Action, ActionState
 from chat.services import verdicts
 from core.errors import DomainError
+from core.templatetags.moments import SECONDS, moment
 
 STATES = {
     ActionState.WAITING.label: "warning",
@@ -149,7 +150,7 @@ class ActionAdmin(RecordAdmin):
     @admin.display(description="Outcome")
     def outcome(self, action: Action) -> str:
         """What it came to, in a line."""
-        return shown.visible_line(action.summary) if action.summary else "-"
+        return format_html('<div class="brief">{}</div>', shown.visible_line(action.summary)) if action.summary else "-"
 
     @admin.display(description="Call")
     def call(self, action: Action) -> str:
@@ -184,7 +185,7 @@ class ActionAdmin(RecordAdmin):
     def effects(self, action: Action) -> str:
         """What the sandbox saw under this action's key; a real service must be asked itself."""
         seen = SandboxEffect.objects.filter(workspace=action.workspace_id, key=str(action.pk))[:EFFECTS_SHOWN]
-        rows = ((f"{one.created_at:%Y-%m-%d %H:%M:%S} UTC", one.calls, shown.json_html(one.result)) for one in seen)
+        rows = ((moment(one.created_at, SECONDS), one.calls, shown.json_html(one.result)) for one in seen)
         return format_html_join("", '<div>{}, asked for {} times<pre class="exact">{}</pre></div>', rows) or "none"
 
     def _is_over(self, action: Action) -> bool:

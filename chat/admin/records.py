@@ -18,6 +18,7 @@ from chat.models import Conversation, Message, Run, RunState
 from chat.services import runs, standings
 from companions.models import Companion
 from core import ids
+from core.templatetags.moments import SECONDS, moment
 
 STATES = {
     RunState.QUEUED.label: "info",
@@ -38,9 +39,12 @@ class CompanionFilter(SimpleListFilter):
     parameter_name = "companion_type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The types in the workspaces that the person may look into."""
-        rows = model_admin.admin_site.get_model_admin(Companion).get_queryset(request)
-        return [(name, name) for name in rows.order_by("type").values_list("type", flat=True).distinct()]
+        """The types in the workspaces that the person may look into, by what people call the companions."""
+        rows = model_admin.admin_site.get_model_admin(Companion).get_queryset(request).order_by("type", "name")
+        names: dict[str, list[str]] = {}
+        for type, name in rows.values_list("type", "name").distinct():
+            names.setdefault(type, []).append(name)
+        return [(type, " / ".join(each)) for type, each in names.items()]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """The runs of the type."""
@@ -99,7 +103,7 @@ class ConversationAdmin(RecordAdmin):
         return format_html_join(
             "",
             '<div class="said"><div class="text-subtle">{} · {}</div><div class="plain">{}</div></div>',
-            ((role, f"{at:%Y-%m-%d %H:%M:%S} UTC", text) for role, at, text in reversed(rows)),
+            ((role, moment(at, SECONDS), text) for role, at, text in reversed(rows)),
         )
 
 
@@ -139,10 +143,10 @@ class RunAdmin(RecordAdmin):
 
     managers = (Role.MANAGER, Role.ADMIN)
     list_display = (
-        "state_badge", "created_at", "companion_type", "person", "who_answers", "attempt", "error_code",
+        "state_badge", "created_at", "agent", "person", "who_answers", "attempt", "error_code",
         "duration", "workspace",
     )  # fmt: skip
-    list_select_related = ("conversation__user", "workspace")
+    list_select_related = ("conversation__user", "workspace", "agent")
     list_filter = ("state", SinceFilter, CompanionFilter, ErrorFilter, ("workspace", RelatedFilter))
     ids = ("pk", "conversation", "message")
     search_help_text = "The id of a run, message or conversation"
@@ -167,7 +171,8 @@ class RunAdmin(RecordAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """The runs, without what they are saying."""
-        return super().get_queryset(request).defer("draft", "usage", "error_message")
+        heavy = ("draft", "usage", "error_message", "agent__instructions", "agent__description")
+        return super().get_queryset(request).defer(*heavy)
 
     def acts_on(self, row: Any) -> bool:
         """Whether the run has not ended."""

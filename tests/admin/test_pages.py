@@ -1,11 +1,13 @@
 """Who sees what: generated over every model of the admin."""
 
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
 from axes.models import AccessAttempt
 from django.apps import apps
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
@@ -88,6 +90,13 @@ PARTS = {
 }  # of what has a page
 FOR_ADMINS = {Owner}  # what is remembered of people: tests/memory/test_admin.py
 Staff = Callable[[Role], Client]
+TIME_WITHOUT_ZONE = re.compile(r">\s*\d{4}-\d\d-\d\d \d\d:\d\d|\d\d:\d\d:\d\d(?! UTC)(\.\d+)?\s*<")
+SIDEBAR = {
+    str(item["link"]): (group["title"], item["title"])
+    for group in settings.UNFOLD["SIDEBAR"]["navigation"]
+    for item in group["items"]
+    if "title" in group
+}
 
 
 class Tags(HTMLParser):
@@ -115,9 +124,27 @@ def test_an_operator_opens_every_page(here: Home, there: Home, operator: Client)
             assert listed.status_code == 200, model
             assert url(model, "change", home[model].pk) in listed.text
             for page in ("change", "history"):
-                assert operator.get(url(model, page, home[model].pk)).status_code == 200, (model, page)
+                shown = operator.get(url(model, page, home[model].pk))
+                assert shown.status_code == 200, (model, page)
+                assert not TIME_WITHOUT_ZONE.search(listed.text + shown.text), (model, page)
+            if named := SIDEBAR.get(url(model, "changelist")):
+                assert f"<title>{named[1]} | Countersign</title>" in re.sub(r"(?<=>)\s+|\s+(?=<)", "", listed.text)
+                steps = re.findall(r'tracking-tight">\s*(.*?)\s*</(?:a|span)\s*>', listed.text)
+                assert tuple(steps) == named, model
         expected = 200 if model in MADE_BY_ADMINS | {Workspace, User} else 403
         assert operator.get(url(model, "add")).status_code == expected, model
+
+
+def test_times_are_elements_in_lists_and_on_pages(here: Home, operator: Client) -> None:
+    at = Run.objects.get(pk=here[Run].pk).created_at
+    told = f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}" data-moment="precisely">{at:%-d %b %Y, %H:%M:%S} UTC</time>'
+    for page in (url(Run, "changelist"), url(Run, "change", here[Run].pk)):
+        assert told in operator.get(page).text
+
+
+@pytest.mark.parametrize("model", [Policy, ApiKey])
+def test_a_form_says_in_which_zone_it_takes_a_time(model: type, here: Home, operator: Client) -> None:
+    assert "In UTC." in operator.get(url(model, "add")).text
 
 
 def test_an_admin_of_the_workspace_opens_every_page(here: Home, staff: Staff) -> None:

@@ -1,4 +1,4 @@
-"""Times that sort and tell seconds, as logs have them."""
+"""Times as core.templatetags.moments says them without a script; days that sort, as logs have them."""
 
-DATETIME_FORMAT = "Y-m-d H:i:s"
+DATETIME_FORMAT = "j M Y, H:i:s T"
 DATE_FORMAT = "Y-m-d"

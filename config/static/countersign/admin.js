@@ -2,3 +2,5 @@
 htmx.config.includeIndicatorStyles = false;
 htmx.config.allowEval = false;
 htmx.config.selfRequestsOnly = true;
+
+document.addEventListener("DOMContentLoaded", () => import("./moments.js"));

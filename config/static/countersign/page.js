@@ -1,6 +1,8 @@
 // What all pages share: the menu closes where one looks elsewhere, times are the reader's own, and the appearance is
 // remembered in a cookie, which the server puts into the page, so that none flashes.
 
+import "./moments.js";
+
 const YEAR_SECONDS = 31536000;
 
 for (const menu of document.querySelectorAll("details.menu")) {
@@ -24,10 +26,4 @@ for (const button of document.querySelectorAll("[data-theme-to]")) {
     if (theme) document.documentElement.dataset.theme = theme;
     else delete document.documentElement.dataset.theme;
   });
-}
-
-for (const time of document.querySelectorAll("time[data-moment]")) {
-  const own = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: time.dataset.moment ? "medium" : "short" });
-  time.title = time.textContent; // of the server, in UTC, as the log has it
-  time.textContent = own.format(new Date(time.dateTime));
 }

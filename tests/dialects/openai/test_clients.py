@@ -126,10 +126,12 @@ def test_the_clients_messages_are_the_conversation(client):
         {"role": "user", "content": [{"type": "text", "text": "Who am I?"}]},
     ]
     answer = client.chat.completions.create(model="rehearsal", messages=said).choices[0].message.content
-    assert "In a performance Zeus would answer it, with the 2 messages that you have sent so far" in answer
+    assert "With a model set up, Zeus would answer here, with the 2 messages that you have sent so far" in answer
     assert "You asked: “Who am I?”" in answer
     answer = client.chat.completions.create(model="companion/smart-home", messages=said).choices[0].message.content
-    assert "In a performance Hestia would answer it, with the 2 messages" in answer, "its own persona stands above"
+    assert "With a model set up, Hestia would answer here, with the 2 messages" in answer, (
+        "its own persona stands above"
+    )
 
 
 def test_an_answer_is_as_long_as_it_may_be(client):
@@ -275,7 +277,7 @@ def test_langchain_invokes_streams_and_counts(chat):
     model = chat("rehearsal", stream_usage=True)
     said = [SystemMessage("You are Zeus."), HumanMessage(HELLO[0]["content"])]
     told = model.invoke(said)
-    assert "In a performance Zeus would answer it" in told.content
+    assert "With a model set up, Zeus would answer here" in told.content
     assert told.usage_metadata["total_tokens"] > 0
     assert told.response_metadata["finish_reason"] == "stop"
     whole = None
@@ -307,12 +309,12 @@ def test_langchain_has_an_object_of_a_shape(chat):
     [
         pytest.param(
             0,
-            "You asked: “Is the heating on?”",
+            "device_list said:",
             id="openai",
             marks=pytest.mark.proves(COMPLETIONS, client="openai for Python"),
         ),
         pytest.param(
-            1, "Hestia would answer", id="langchain", marks=pytest.mark.proves(COMPLETIONS, client="langchain-openai")
+            1, "device_list said:", id="langchain", marks=pytest.mark.proves(COMPLETIONS, client="langchain-openai")
         ),
         pytest.param(
             2, "with the 2 messages", id="session", marks=pytest.mark.proves(COMPLETIONS, client="openai for Python")
