@@ -52,6 +52,7 @@ _MEMORY = {
     "status": "active",
     "pinned": False,
     "metadata": {},
+    "said_at": _AT,
     "valid_from": _AT,
     "valid_to": None,
     "superseded_by": None,

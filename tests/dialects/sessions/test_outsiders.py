@@ -26,8 +26,8 @@ def answer(text: str = "Noted.") -> Run:
         seq=claim.seq + 1,
         state=RunState.COMPLETED,
         parts=[{"type": "text", "text": text}],
-        provider="rehearsal",
-        model="rehearsal",
+        provider="upstream",
+        model="any-model",
     )
     assert finishing.finish([outcome])
     return Run.objects.get(pk=claim.run_id)
