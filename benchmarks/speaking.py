@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.answers import NAME, Round
 from benchmarks.figures import Plan
-from benchmarks.remembered import FORGETFUL, send
+from benchmarks.remembered import FORGETFUL, REMEMBERING, send
 
 SAID = "How warm is it?"
 
@@ -26,6 +26,7 @@ class Door:
 DOORS = {
     "native": Door("/v1/ai/chat", {"message": SAID, "companion": FORGETFUL}),
     "native, going on": Door("/v1/ai/chat", {"message": SAID, "session_id": NAME}),
+    "native, paused": Door("/v1/ai/chat", {"message": SAID, "companion": REMEMBERING}),
     "assistant": Door("/api/chat/stream", {"text": SAID, "agent_id": FORGETFUL}),
     "sessions": Door(f"/chat/{NAME}/message", {"content": SAID, "role": "user"}, "text/event-stream"),
     "agents": Door("/api/agents/{agent}/chat/stream", {"message": SAID}),
@@ -48,8 +49,9 @@ DOORS = {
     ),
 }
 """By the name of the dialect in `answers.DIALECTS`, the native one first."""
-BESIDE = {"sessions": "native, going on"}
-"""What a dialect does that is asked for the same: a message of the chat sessions API never begins a chat."""
+BESIDE = {"sessions": "native, going on", "agents": "native, paused"}
+"""What a dialect does that is asked for the same: a message of the chat sessions API never begins a chat, and with an
+agent itself one talks as with a companion that has memories, of a person who paused theirs."""
 
 
 class Speaker:
@@ -58,7 +60,7 @@ class Speaker:
     def __init__(self, base_url: str, demo: Path) -> None:
         facts = json.loads(demo.read_text())
         self._base_url, self._key = base_url, facts["keys"]["secret"]
-        self._agent = facts["agents"][FORGETFUL]
+        self._agent = facts["agents"][REMEMBERING]
 
     def prefer(self, plan: Plan) -> None:
         """Let the plan's model answer."""
