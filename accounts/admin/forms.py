@@ -58,10 +58,11 @@ class RowSelect(AutocompleteSelect):
 
     def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
         """The option of the row that is chosen."""
-        return super().optgroups(name, [one for one in value if not one or _is_id(str(one))], attrs)
+        return super().optgroups(name, [one for one in value if not one or is_id(str(one))], attrs)
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a row."""
     try:
         return bool(UUID(text))
     except ValueError:

@@ -18,7 +18,7 @@ from unfold.widgets import (
 
 from accounts.admin import scope
 from accounts.admin.base import RelatedFilter, ScopedAdmin, badge, on_page
-from accounts.admin.forms import ScopedForm
+from accounts.admin.forms import ScopedForm, is_id
 from accounts.models import Actor, Role, Workspace
 from agents.admin.tools import RISKS
 from agents.models import Tool, ToolSecret
@@ -144,7 +144,8 @@ class ToolAdmin(ScopedAdmin):
         form = KeepForm(request.POST)
         names = request.POST.getlist("keep")
         form.fields["keep"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
-        workspace = self._mine(request).filter(pk__in=[v for v in [form.data.get("workspace")] if _is_id(v)]).first()
+        chosen = str(form.data.get("workspace"))
+        workspace = self._mine(request).filter(pk__in=[chosen] if is_id(chosen) else []).first()
         if workspace is None or not form.is_valid():
             self.message_user(request, "Look at the document again.", messages.ERROR)
             return HttpResponseRedirect(request.path)
@@ -169,10 +170,6 @@ class ToolAdmin(ScopedAdmin):
     def _page(self, request: HttpRequest, form: Any, title: str, button: str, text: str = "") -> HttpResponse:
         told = {"title": title, "text": text, "button": button, "form": form, "back": self._list(), "opts": self.opts}
         return TemplateResponse(request, "admin/ask.html", {**self.admin_site.each_context(request), **told})
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 36 and set(value) <= set("0123456789abcdef-")
 
 
 class ToolSecretForm(ScopedForm):

@@ -52,8 +52,8 @@ def request(
     preview: dict[str, Any],
     policy_version: int,
     requested_by: User | None,
+    behind: Behind,
     key_maker: User | None = None,
-    behind: Behind = Behind(),  # noqa: B008  it is frozen
 ) -> Approval:
     """Ask that a call be countersigned, in the caller's transaction and under its locks.
 

@@ -197,9 +197,8 @@ def _messages(conversations: Iterable[Conversation], reach: _Reach, what: Scrub)
                 gone.append(message.pk)
             else:
                 words = what.own if theirs else what
-                went = words.parted(before, near=True, spans=what.spans.get(message.pk, ()))[1]
-                if _scrub_message(message, words):
-                    stored.append(message)
+                changed, went = _scrub_message(message, words)
+                stored += [message] if changed else []
             if whole or message.content != before:
                 cuts.append(_cut(message, went, FORGOTTEN if whole else message.content, by_person=theirs))
             if title and _begins(before, title) and (whole or not _begins(message.content, title)):
@@ -233,16 +232,16 @@ def _pages(rows: "QuerySet[_Row]") -> Iterator[list[_Row]]:
         yield some
 
 
-def _scrub_message(message: Message, what: Scrub) -> bool:
-    """Take it out of a message; whether that changed it."""
+def _scrub_message(message: Message, what: Scrub) -> tuple[bool, list[str]]:
+    """Take it out of a message; whether that changed it, and the sentences that went from what it says."""
     before, spans = (message.content, message.parts, message.metadata), what.spans.get(message.pk, ())
-    message.content = what.text(message.content, near=True, spans=spans)
+    message.content, went = what.parted(message.content, near=True, spans=spans)
     message.parts = [_part(part, what, spans=spans) for part in message.parts]
     message.metadata = what.json(message.metadata, near=False)
     if (message.content, message.parts, message.metadata) == before:
-        return False
+        return False, went
     message.metadata = {**message.metadata, "forgotten": True}
-    return True
+    return True, went
 
 
 def _part(part: Part, what: Scrub, *, spans: Iterable[tuple[int, int]] = (), whole: bool = False) -> Part:

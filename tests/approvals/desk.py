@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from accounts.models import Actor, Workspace
 from accounts.services import keys
-from approvals.calls import Call, Context, PastCall, Person
+from approvals.calls import Behind, Call, Context, PastCall, Person
 from approvals.kinds import Revision
 from approvals.models import Approval, AuditEvent, PolicyVersion, Vote
 from approvals.rules import Ask
@@ -168,6 +168,7 @@ def request(desk: Desk, person: Actor | None, *, workspace: Workspace | None = N
             preview={"sentence": f"Restart {wanted.arguments.get('service')}."},
             policy_version=1,
             requested_by=person and person.user,
+            behind=Behind(),
         )
 
 
